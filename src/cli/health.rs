@@ -1,0 +1,44 @@
+//! `conversiond health`: asks the running service, without opening its database.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Context, Failure};
+
+const TIMEOUT: Duration = Duration::from_secs(4);
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
+pub fn run(context: &Context) -> Result<(), Failure> {
+    let address = reachable(context.config.admin.listen);
+    let answer = ask(address).map_err(|error| format!("no answer from {address}: {error}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer that is not HTTP")?;
+    let checks: Value = serde_json::from_str(body).unwrap_or(Value::Null);
+    if head.split(' ').nth(1) != Some("200") {
+        return Err(format!("not ready: {checks}").into());
+    }
+    context.output.show(&json!({ "status": "ready" }), || "ready".to_owned());
+    Ok(())
+}
+
+/// Where a listener on "any address" can be reached.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+fn ask(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
+    Ok(answer)
+}

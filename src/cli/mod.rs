@@ -1,0 +1,103 @@
+//! The command line (contract section 11): a file per command.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output, logs and errors to
+//! standard error.
+
+mod context;
+mod demo;
+mod doctor;
+mod health;
+mod key;
+mod master_key;
+mod merchant;
+mod migrate;
+mod output;
+mod serve;
+mod sign;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::Context;
+
+/// Takes signed conversion callbacks and records each business event exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "conversiond", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    /// A configuration file over the defaults (see `conversiond serve --print-config`).
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(serve::Serve),
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Check configuration, database, durability and clock, and say what to do.
+    Doctor,
+    /// Ask the running service whether it is ready (for HEALTHCHECK).
+    Health,
+    /// Merchants and their settings.
+    #[command(subcommand)]
+    Merchant(merchant::Merchant),
+    /// API keys and their secrets.
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Click tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// The keys that click tokens are made with.
+    #[command(subcommand)]
+    TokenKey(token::TokenKey),
+    /// The key that secrets are encrypted with.
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKey),
+    /// Print the headers that sign a request.
+    Sign(sign::Sign),
+}
+
+/// What went wrong, in words for the operator.
+type Failure = Box<dyn std::error::Error>;
+
+/// Runs a command.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = Context::new(cli.config.as_deref(), cli.json).and_then(|context| match cli.command {
+        Command::Serve(command) => command.run(context),
+        Command::Migrate => migrate::run(&context),
+        Command::Doctor => doctor::run(&context),
+        Command::Health => health::run(&context),
+        Command::Merchant(command) => command.run(&context),
+        Command::Key(command) => command.run(&context),
+        Command::Token(command) => command.run(&context),
+        Command::TokenKey(command) => command.run(&context),
+        Command::MasterKey(command) => command.run(&context),
+        Command::Sign(command) => command.run(&context),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::error(&failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,65 @@
+//! `conversiond serve`
+
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Context, Failure, demo};
+use crate::config::DEFAULTS;
+use crate::server::{self, Dependencies};
+use crate::system::{SystemClock, SystemEntropy};
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// A fresh service in a temporary folder, with a merchant, a key and a click; prints a curl
+    /// line that works as pasted.
+    #[arg(long)]
+    demo: bool,
+    /// Print every setting with its default and explanation, and end.
+    #[arg(long, conflicts_with = "demo")]
+    print_config: bool,
+}
+
+impl Serve {
+    pub fn run(self, mut context: Context) -> Result<(), Failure> {
+        if self.print_config {
+            context.output.show(&DEFAULTS, || DEFAULTS.trim_end().to_owned());
+            return Ok(());
+        }
+        let demo = if self.demo { Some(demo::Demo::prepare(&mut context)?) } else { None };
+        telemetry::init_logging(&context.config.telemetry)?;
+        let dependencies = Dependencies {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            master_key: context.master_key()?,
+        };
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(64)
+            .enable_all()
+            .build()?
+            .block_on(async {
+                let shutdown = shutdown_signal()?;
+                let bound = server::build(&context.config, dependencies).await?;
+                if let Some(demo) = &demo {
+                    demo.show(&context, bound.api_address);
+                }
+                bound.run(shutdown).await?;
+                Ok(())
+            })
+    }
+}
+
+/// Completes on SIGTERM or SIGINT. The handlers stand before the first connection is taken.
+fn shutdown_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

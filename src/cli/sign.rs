@@ -1,0 +1,116 @@
+//! `conversiond sign`: prints the headers of a signed request, one a line, as `curl -H @-` reads
+//! them.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::{Context, Failure};
+use crate::domain::ids::uuid_v7;
+use crate::domain::secret::SigningSecret;
+use crate::domain::signature::{self, Covered};
+use crate::system::SystemEntropy;
+
+/// Names a secret in the environment.
+const SECRET_VARIABLE: &str = "CONVERSIOND_SECRET";
+
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// The key that signs.
+    #[arg(long, value_name = "KEY")]
+    key_id: String,
+    /// A file with the secret, `-` = standard input; else CONVERSIOND_SECRET is taken.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// What the signature binds.
+    #[arg(long, value_enum, default_value_t = Form::V1)]
+    form: Form,
+    /// The request's method.
+    #[arg(long, default_value = "POST")]
+    method: String,
+    /// The request's path and query.
+    #[arg(long, default_value = "/api/v1/conversions")]
+    target: String,
+    /// Unix seconds; now unless given.
+    #[arg(long)]
+    timestamp: Option<i64>,
+    /// The request's Idempotency-Key, which v2 binds.
+    #[arg(long, default_value = "")]
+    idempotency_key: String,
+    /// The request's X-External-Event-Id, which v2 binds.
+    #[arg(long, default_value = "")]
+    external_event_id: String,
+    /// The message id of Standard Webhooks; fresh unless given.
+    #[arg(long)]
+    webhook_id: Option<String>,
+    /// The body, `-` = standard input.
+    file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Form {
+    /// Timestamp and body.
+    V1,
+    /// The whole request.
+    V2,
+    /// Standard Webhooks 1.0.
+    StandardWebhooks,
+}
+
+impl Sign {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let from_stdin = |path: &Path| path == Path::new("-");
+        if from_stdin(&self.file) && self.secret_file.as_deref().is_some_and(from_stdin) {
+            return Err("the secret and the body cannot both be standard input".into());
+        }
+        let secret = self.secret()?;
+        let body = read(&self.file)?;
+        let form = match self.form {
+            Form::V1 => signature::Form::Plain,
+            Form::V2 => signature::Form::Bound,
+            Form::StandardWebhooks => signature::Form::StandardWebhooks,
+        };
+        let method = self.method.to_uppercase();
+        let covered = Covered {
+            method: &method,
+            target: &self.target,
+            idempotency_key: &self.idempotency_key,
+            external_event_id: &self.external_event_id,
+            body: &body,
+        };
+        let now = context.now();
+        let webhook_id =
+            self.webhook_id.unwrap_or_else(|| format!("msg_{}", uuid_v7(now, &SystemEntropy).simple()));
+        let timestamp = self.timestamp.unwrap_or_else(|| now.timestamp());
+        let headers = signature::sign(form, &self.key_id, &secret, timestamp, &webhook_id, &covered);
+        let object: Map<String, Value> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect();
+        context.output.show(&object, || {
+            headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
+        });
+        Ok(())
+    }
+
+    fn secret(&self) -> Result<SigningSecret, Failure> {
+        let text = match &self.secret_file {
+            Some(path) => Zeroizing::new(String::from_utf8(read(path)?.to_vec())?),
+            None => Zeroizing::new(std::env::var(SECRET_VARIABLE).map_err(|_| {
+                format!("no secret: give --secret-file FILE (or -), or set {SECRET_VARIABLE}")
+            })?),
+        };
+        Ok(SigningSecret::parse(text.trim()).map_err(|error| format!("the secret {error}"))?)
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    if path == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes)?;
+    } else {
+        *bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,133 @@
+//! `conversiond token …` and `token-key …`
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Context, Failure};
+use crate::domain::ids::{ClickId, MerchantId};
+use crate::domain::instant;
+use crate::domain::landing_url::{self, SigningParameters};
+use crate::keyring::{Loader, ensure_token_key, rotate_token_key};
+use crate::storage::merchants;
+use crate::system::SystemEntropy;
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make the token of a click.
+    Mint(Mint),
+    /// Say what a token holds.
+    Inspect { token: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenKey {
+    /// Sign with a fresh key from now on; older tokens stay genuine.
+    Rotate,
+}
+
+#[derive(Debug, Args)]
+pub struct Mint {
+    /// Whose link was clicked.
+    #[arg(long)]
+    merchant: MerchantId,
+    /// The short link's domain.
+    #[arg(long, value_name = "UUID")]
+    domain: Uuid,
+    /// The short link.
+    #[arg(long, value_name = "UUID")]
+    url: Uuid,
+    /// When; now unless given.
+    #[arg(long, value_name = "RFC3339", value_parser = instant_argument)]
+    clicked_at: Option<DateTime<Utc>>,
+    /// The landing URL to append the token to.
+    #[arg(long, value_name = "URL")]
+    destination: Option<String>,
+}
+
+impl Token {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Mint(mint) => mint.run(context),
+            Self::Inspect { token } => inspect(context, &token),
+        }
+    }
+}
+
+impl Mint {
+    fn run(self, context: &Context) -> Result<(), Failure> {
+        let ring = context.master_key()?;
+        let mut connection = context.database()?;
+        let now = context.now();
+        if merchants::find(&mut connection, self.merchant)?.is_none() {
+            return Err(format!("there is no merchant {}", self.merchant).into());
+        }
+        ensure_token_key(&mut connection, &ring, now, &SystemEntropy)?;
+        let tokens = Loader::new(ring, &SystemEntropy).load(&mut connection, now)?.token_ring;
+        let click = ClickId::generate(self.clicked_at.unwrap_or(now), &SystemEntropy);
+        let token = tokens
+            .mint(self.merchant, self.domain, self.url, click)
+            .ok_or("the click lies before 1970, or there is no token key")?;
+        let signing = SigningParameters::from_list(&context.config.landing.signing_parameters);
+        let appended = self.destination.as_deref().map(|url| landing_url::append(url, &token, &signing));
+        let (landing_url, reason) = match &appended {
+            None => (None, None),
+            Some(Ok(url)) => (Some(url.clone()), None),
+            Some(Err(reason)) => (self.destination.clone(), Some(reason.as_str())),
+        };
+        let result = json!({
+            "nim_ct": token,
+            "click_id": click.to_string(),
+            "landing_url": landing_url,
+            "appended": matches!(appended, Some(Ok(_))),
+            "reason": reason,
+        });
+        context.output.show(&result, || match (landing_url, reason) {
+            (Some(url), Some(reason)) => {
+                format!("nim_ct  {token}\nclick   {click}\nurl     {url} (left as it is: {reason})")
+            }
+            (Some(url), None) => format!("nim_ct  {token}\nclick   {click}\nurl     {url}"),
+            (None, _) => format!("nim_ct  {token}\nclick   {click}"),
+        });
+        Ok(())
+    }
+}
+
+fn inspect(context: &Context, token: &str) -> Result<(), Failure> {
+    let ring = context.master_key()?;
+    let tokens = Loader::new(ring, &SystemEntropy).load(&mut context.database()?, context.now())?.token_ring;
+    let (number, token) = tokens.inspect(token)?;
+    let clicked_at = instant::format(token.clicked_at);
+    let result = json!({
+        "key_number": number,
+        "merchant_id": token.merchant_id.to_string(),
+        "domain_id": token.domain_id.to_string(),
+        "url_id": token.url_id.to_string(),
+        "click_id": token.click_id.to_string(),
+        "clicked_at": clicked_at,
+    });
+    context.output.show(&result, || {
+        format!(
+            "genuine, by token key {number}\nmerchant  {}\ndomain    {}\nurl       {}\nclick     {}\nclicked   {clicked_at}",
+            token.merchant_id, token.domain_id, token.url_id, token.click_id
+        )
+    });
+    Ok(())
+}
+
+impl TokenKey {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self::Rotate = self;
+        let ring = context.master_key()?;
+        let number = rotate_token_key(&mut context.database()?, &ring, context.now(), &SystemEntropy)?;
+        context.output.show(&json!({ "key_number": number }), || {
+            format!("token key {number} signs from now on; every instance knows it within 5 s.")
+        });
+        Ok(())
+    }
+}
+
+fn instant_argument(text: &str) -> Result<DateTime<Utc>, String> {
+    instant::parse(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,108 @@
+//! Reading the sources and explaining what is wrong with them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use figment::value::{Dict, Value};
+
+use super::Config;
+
+/// `config/default.toml`, compiled in.
+pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+const ENV_PREFIX: &str = "CONVERSIOND__";
+
+/// The configuration cannot be used, and why, in a sentence for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("configuration: {0}")]
+pub struct ConfigError(pub String);
+
+/// Reads the defaults, the file and the environment.
+pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    let mut figment = Figment::new();
+    if let Some(path) = file {
+        if !path.is_file() {
+            return Err(ConfigError(format!("{}: no such file", path.display())));
+        }
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    load_from(figment.merge(Env::prefixed(ENV_PREFIX).split("__")))
+}
+
+/// Reads the defaults and what is given over them.
+pub fn load_from(over: Figment) -> Result<Config, ConfigError> {
+    let defaults = Figment::from(Toml::string(DEFAULTS));
+    let known = keys(&defaults)?;
+    for key in keys(&over)? {
+        if !known.contains(&key) {
+            return Err(ConfigError(unknown(&key, &known)));
+        }
+    }
+    let config: Config = defaults.merge(over).extract().map_err(|error| ConfigError(error.to_string()))?;
+    config.validate().map_err(ConfigError)?;
+    Ok(config)
+}
+
+fn unknown(key: &str, known: &BTreeSet<String>) -> String {
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(key, candidate), candidate))
+        .max_by(|(left, _), (right, _)| left.total_cmp(right));
+    match nearest {
+        Some((_, nearest)) => format!("unknown key {key}: did you mean {nearest}?"),
+        None => format!("unknown key {key}"),
+    }
+}
+
+fn keys(figment: &Figment) -> Result<BTreeSet<String>, ConfigError> {
+    let sections: Dict = figment.extract().map_err(|error| ConfigError(error.to_string()))?;
+    let mut keys = BTreeSet::new();
+    for (section, value) in sections {
+        match value {
+            Value::Dict(_, settings) => keys.extend(settings.keys().map(|key| format!("{section}.{key}"))),
+            _ => {
+                keys.insert(section);
+            }
+        }
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(toml: &str) -> Result<Config, ConfigError> {
+        load_from(Figment::from(Toml::string(toml)))
+    }
+
+    #[test]
+    fn the_defaults_are_complete_and_valid() {
+        let config = with("").unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.signature.tolerance_s, 300);
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest_known_one() {
+        let error = with("[server]\nlisten_on = \"x\"").unwrap_err().to_string();
+        assert!(
+            error.contains("server.listen_on") && error.contains("did you mean server.listen?"),
+            "{error}"
+        );
+        let error = with("sever = 1").unwrap_err().to_string();
+        assert!(error.contains("unknown key sever"), "{error}");
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert!(with("[signature]\ntolerance_s = 29").unwrap_err().0.contains("between 30 and 900"));
+        assert!(
+            with("[database]\nurl = \"mysql://x\"").unwrap_err().0.contains("sqlite:PATH or postgres://")
+        );
+        assert!(with("[telemetry]\nlog_format = \"xml\"").is_err());
+        assert!(with("[server]\ntrusted_proxies = [\"10.0.0.0/33\"]").is_err());
+    }
+}

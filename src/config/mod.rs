@@ -1,0 +1,166 @@
+//! Configuration: `config/default.toml` < `--config FILE` < `CONVERSIOND__SECTION__KEY`.
+//!
+//! The default file holds and explains every key, so it is also the list of known keys.
+
+mod database_url;
+mod load;
+mod log_format;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
+pub use load::{ConfigError, DEFAULTS, load, load_from};
+pub use log_format::LogFormat;
+
+/// All settings. Field by field explained in `config/default.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Config {
+    pub server: Server,
+    pub admin: Admin,
+    pub database: Database,
+    pub ingest: Ingest,
+    pub signature: Signature,
+    pub keys: Keys,
+    pub security: Security,
+    pub landing: Landing,
+    pub telemetry: Telemetry,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Server {
+    pub listen: SocketAddr,
+    pub trusted_proxies: Vec<IpNet>,
+    pub workers: usize,
+    pub max_connections: usize,
+    pub keep_alive_s: u64,
+    pub head_timeout_s: u64,
+    pub body_timeout_s: u64,
+    pub headers_bytes_max: usize,
+    pub body_bytes_max: usize,
+    pub bodies_in_flight_bytes_max: usize,
+    pub shutdown_s: u64,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Admin {
+    pub listen: SocketAddr,
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Database {
+    pub url: DatabaseUrl,
+    pub migrate: bool,
+    pub pool_size: u32,
+    pub pool_wait_ms: u64,
+    pub writers: usize,
+    pub connect_timeout_s: u64,
+    pub prepared_statements: bool,
+}
+
+/// `[ingest]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Ingest {
+    pub queue_events: usize,
+    pub queue_bytes: usize,
+    pub batch_events: usize,
+    pub batch_bytes: usize,
+    pub answer_timeout_s: u64,
+}
+
+/// `[signature]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Signature {
+    pub tolerance_s: i64,
+}
+
+/// `[keys]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Keys {
+    pub refresh_s: u64,
+    pub stale_s: u64,
+}
+
+/// `[security]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Security {
+    pub master_key_file: PathBuf,
+}
+
+/// `[landing]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Landing {
+    pub signing_parameters: Vec<String>,
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Telemetry {
+    pub log_level: String,
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Checks what no single key can say.
+    fn validate(&self) -> Result<(), String> {
+        let within = |name: &str, value: i128, low: i128, high: i128| {
+            if (low..=high).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("{name} = {value} must lie between {low} and {high}"))
+            }
+        };
+        let number = |value: usize| i128::try_from(value).unwrap_or(i128::MAX);
+        within("signature.tolerance_s", self.signature.tolerance_s.into(), 30, 900)?;
+        within("keys.refresh_s", self.keys.refresh_s.into(), 1, 4)?;
+        within("keys.stale_s", self.keys.stale_s.into(), 5, 3_600)?;
+        within("server.keep_alive_s", self.server.keep_alive_s.into(), 1, 300)?;
+        within("server.head_timeout_s", self.server.head_timeout_s.into(), 1, 60)?;
+        within("server.body_timeout_s", self.server.body_timeout_s.into(), 1, 60)?;
+        within("server.shutdown_s", self.server.shutdown_s.into(), 1, 300)?;
+        within("server.max_connections", number(self.server.max_connections), 8, 1_000_000)?;
+        within("server.headers_bytes_max", number(self.server.headers_bytes_max), 1_024, 65_536)?;
+        within("server.body_bytes_max", number(self.server.body_bytes_max), 1_024, 1 << 20)?;
+        let body_max = number(self.server.body_bytes_max);
+        within(
+            "server.bodies_in_flight_bytes_max",
+            number(self.server.bodies_in_flight_bytes_max),
+            body_max,
+            1 << 31,
+        )?;
+        within("database.pool_size", self.database.pool_size.into(), 1, 1_000)?;
+        within("database.writers", number(self.database.writers), 1, 64)?;
+        within("database.connect_timeout_s", self.database.connect_timeout_s.into(), 1, 60)?;
+        within("ingest.queue_events", number(self.ingest.queue_events), 1, 1 << 20)?;
+        within("ingest.queue_bytes", number(self.ingest.queue_bytes), 1 << 20, 1 << 31)?;
+        within("ingest.batch_events", number(self.ingest.batch_events), 1, 10_000)?;
+        within("ingest.batch_bytes", number(self.ingest.batch_bytes), 1 << 16, 1 << 28)?;
+        within("ingest.answer_timeout_s", self.ingest.answer_timeout_s.into(), 1, 60)
+    }
+}

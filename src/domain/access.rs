@@ -1,0 +1,255 @@
+//! Who may do what: API keys, and the one judgement over a signed request (contract section 3).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ipnet::IpNet;
+use subtle::{Choice, ConstantTimeEq as _};
+
+use super::click_token::TokenRing;
+use super::ids::{KeyId, KeyKind};
+use super::merchant::{Merchant, Mode};
+use super::signature::{Covered, Digests, Form, Scheme, SignedHead, SigningKeys};
+
+/// How many live secrets a key has at most (rotation with overlap).
+pub const LIVE_SECRETS_MAX: usize = 2;
+
+/// A secret of a key, until it expires.
+#[derive(Clone)]
+pub struct LiveSecret {
+    /// The secret, made ready.
+    pub keys: SigningKeys,
+    /// From then on it signs nothing; `None` = it lives on.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// An API key as the service judges by it.
+#[derive(Clone)]
+pub struct ApiKey {
+    /// The public id.
+    pub id: KeyId,
+    /// Whose it is; `None` = the operator's.
+    pub merchant: Option<Arc<Merchant>>,
+    /// Where requests may come from; empty = anywhere.
+    pub ip_allow: Vec<IpNet>,
+    /// Takes no signature that leaves the request's path open.
+    pub require_v2: bool,
+    /// Revoked for good.
+    pub revoked: bool,
+    /// The secrets.
+    pub secrets: Vec<LiveSecret>,
+}
+
+/// All keys at one moment: judging a request needs nothing else, so an unknown key costs what a
+/// known one costs.
+#[derive(Clone)]
+pub struct KeyDirectory {
+    keys: HashMap<String, ApiKey>,
+    /// Tried in place of a secret that is not there.
+    dummy: SigningKeys,
+    /// The keys of click tokens, which change as rarely and are loaded with them.
+    pub token_ring: TokenRing,
+}
+
+/// A request that was really made by the holder of a key. Only [`KeyDirectory::judge`] makes one.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    key_id: KeyId,
+    merchant: Option<Arc<Merchant>>,
+    form: Form,
+}
+
+/// Why a request is refused, exactly. What callers are told of it is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// No such key.
+    InvalidApiKey,
+    /// The key was revoked.
+    ApiKeyRevoked,
+    /// Every secret of the key has expired.
+    ApiKeyExpired,
+    /// The merchant is suspended.
+    MerchantInactive,
+    /// No signature fits.
+    BadSignature,
+    /// Signed rightly, but not now.
+    TimestampOutsideTolerance {
+        /// The timestamp sent, in Unix seconds.
+        sent: i64,
+    },
+    /// Signed rightly, in a form that this key or request does not allow.
+    FormNotAllowed,
+    /// Signed rightly, from elsewhere.
+    IpNotAllowed,
+}
+
+impl Refusal {
+    /// The reason's name in logs, metrics and the attempt journal.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::InvalidApiKey => "INVALID_API_KEY",
+            Self::ApiKeyRevoked => "API_KEY_REVOKED",
+            Self::ApiKeyExpired => "API_KEY_EXPIRED",
+            Self::MerchantInactive => "MERCHANT_INACTIVE",
+            Self::BadSignature => "SIG_BAD_SIGNATURE",
+            Self::TimestampOutsideTolerance { .. } => "SIG_TIMESTAMP_OUTSIDE_TOLERANCE",
+            Self::FormNotAllowed => "SIG_FORM_NOT_ALLOWED",
+            Self::IpNotAllowed => "IP_NOT_ALLOWED",
+        }
+    }
+}
+
+/// The circumstances of a request that are not its own words.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// The time of judgement.
+    pub now: DateTime<Utc>,
+    /// How far the timestamp may lie from it, either way.
+    pub tolerance: TimeDelta,
+    /// The client's address, proxies taken off; `None` where there is none (the command line).
+    pub client: Option<IpAddr>,
+}
+
+impl KeyDirectory {
+    /// A directory of these keys. `dummy` is any secret that nobody holds.
+    pub fn new(keys: impl IntoIterator<Item = ApiKey>, dummy: SigningKeys, token_ring: TokenRing) -> Self {
+        let keys = keys.into_iter().map(|key| (key.id.as_str().to_owned(), key)).collect();
+        Self { keys, dummy, token_ring }
+    }
+
+    /// How many keys there are, revoked ones included.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no key at all.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Judges a signed request.
+    ///
+    /// The same work is done for every key id, known or not: two secrets are tried in each form
+    /// present, and every value listed is compared, in constant time and without an early end.
+    pub fn judge(
+        &self,
+        head: &SignedHead<'_>,
+        covered: &Covered<'_>,
+        circumstances: &Circumstances,
+    ) -> Result<Verified, Refusal> {
+        let known = self.keys.get(head.key_id);
+        let live: Vec<&SigningKeys> = known
+            .map(|key| key.secrets.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .filter(|secret| secret.expires_at.is_none_or(|at| at > circumstances.now))
+            .map(|secret| &secret.keys)
+            .collect();
+        let matched = self.try_secrets(&live, head, covered);
+        let key = known.ok_or(Refusal::InvalidApiKey)?;
+        let suspended = key.merchant.as_ref().is_some_and(|merchant| merchant.suspended);
+        let form = match matched {
+            _ if key.revoked => return Err(Refusal::ApiKeyRevoked),
+            _ if suspended => return Err(Refusal::MerchantInactive),
+            _ if live.is_empty() => return Err(Refusal::ApiKeyExpired),
+            None => return Err(Refusal::BadSignature),
+            Some(form) => form,
+        };
+        key.allows(form, head, covered, circumstances)?;
+        Ok(Verified { key_id: key.id.clone(), merchant: key.merchant.clone(), form })
+    }
+
+    /// The strongest form in which a secret fits, if one does.
+    fn try_secrets(
+        &self,
+        live: &[&SigningKeys],
+        head: &SignedHead<'_>,
+        covered: &Covered<'_>,
+    ) -> Option<Form> {
+        let digests = Digests::of(covered);
+        let (mut weaker, mut bound_fits) = (Choice::from(0), Choice::from(0));
+        for slot in 0..LIVE_SECRETS_MAX {
+            let keys = live.get(slot).copied().unwrap_or(&self.dummy);
+            match &head.scheme {
+                Scheme::Hex { plain, bound } => {
+                    if !plain.is_empty() {
+                        weaker |= fits(&keys.plain(head.timestamp, covered), plain);
+                    }
+                    if !bound.is_empty() {
+                        bound_fits |= fits(&keys.bound(head.timestamp, covered, &digests), bound);
+                    }
+                }
+                Scheme::StandardWebhooks { id, values } => {
+                    weaker |= fits(&keys.standard_webhooks(id, head.timestamp, covered), values);
+                }
+            }
+        }
+        let weaker_form = match head.scheme {
+            Scheme::Hex { .. } => Form::Plain,
+            Scheme::StandardWebhooks { .. } => Form::StandardWebhooks,
+        };
+        // A slot beyond the live ones was the dummy, whose secret nobody holds.
+        match (bool::from(bound_fits), bool::from(weaker)) {
+            (true, _) => Some(Form::Bound),
+            (false, true) => Some(weaker_form),
+            (false, false) => None,
+        }
+    }
+}
+
+impl ApiKey {
+    /// What only the rightful signer is told about.
+    fn allows(
+        &self,
+        form: Form,
+        head: &SignedHead<'_>,
+        covered: &Covered<'_>,
+        circumstances: &Circumstances,
+    ) -> Result<(), Refusal> {
+        let skew = circumstances.now.timestamp().abs_diff(head.unix_seconds);
+        if skew > circumstances.tolerance.num_seconds().unsigned_abs() {
+            return Err(Refusal::TimestampOutsideTolerance { sent: head.unix_seconds });
+        }
+        // Without a body a plain signature covers a timestamp alone: it would fit every GET.
+        if form != Form::Bound && (self.require_v2 || covered.body.is_empty()) {
+            return Err(Refusal::FormNotAllowed);
+        }
+        let elsewhere =
+            circumstances.client.is_some_and(|ip| !self.ip_allow.iter().any(|net| net.contains(&ip)));
+        if elsewhere && !self.ip_allow.is_empty() {
+            return Err(Refusal::IpNotAllowed);
+        }
+        Ok(())
+    }
+}
+
+impl Verified {
+    /// The key that signed.
+    pub const fn key_id(&self) -> &KeyId {
+        &self.key_id
+    }
+
+    /// The form that fitted.
+    pub const fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The merchant whose key signed; `None` = an operator's.
+    pub fn merchant(&self) -> Option<&Arc<Merchant>> {
+        self.merchant.as_ref()
+    }
+
+    /// Whether it is about real business.
+    pub const fn mode(&self) -> Mode {
+        match self.key_id.kind() {
+            KeyKind::Test => Mode::Test,
+            KeyKind::Live | KeyKind::Operator => Mode::Live,
+        }
+    }
+}
+
+fn fits(computed: &[u8; 32], listed: &[[u8; 32]]) -> Choice {
+    listed.iter().fold(Choice::from(0), |any, value| any | computed.ct_eq(value))
+}

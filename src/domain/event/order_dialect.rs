@@ -1,0 +1,43 @@
+//! The order dialect (contract 4.2): it reports a sale.
+
+use super::fields::{Errors, Fields};
+use super::parse::ParseContext;
+use super::{Callback, Dialect, Event, Sale};
+use crate::domain::json::Object;
+use crate::domain::money::Money;
+
+/// Reads the object, or notes what is wrong with it.
+pub fn read(object: &Object<'_>, context: &ParseContext, errors: &Errors) -> Option<Callback> {
+    let top = Fields::new(Some(object), "", errors);
+    let order = top.id("externalOrderId");
+    let value = money(&top, context);
+    let alias = top.text("nim_ct");
+    let token = top.text("clickId").or(alias).map(str::to_owned);
+    let event_time = top.event_time("orderedAt", context.now);
+    let product_id = top.id("externalProductId");
+    let coupon_code = top.id("couponCode");
+    let metadata = top.metadata("metadata");
+    top.text("orderStatus");
+    let sale = Sale { order: order?, external_id: None, value: value?, product_id, coupon_code };
+    Some(Callback { event: Event::Sale(sale), dialect: Dialect::Order, token, event_time, metadata })
+}
+
+fn money(top: &Fields<'_, '_>, context: &ParseContext) -> Option<Money> {
+    let name = if top.has("orderAmount") { "orderAmount" } else { "amount" };
+    if !top.has(name) {
+        top.required("orderAmount", "is required (or amount)");
+    }
+    let decimal = top.decimal(name);
+    if name == "orderAmount" && top.has("amount") && top.decimal("amount") != decimal {
+        top.error("amount", "conflict", "differs from orderAmount");
+    }
+    let currency = if top.has("currency") {
+        top.currency("currency")
+    } else {
+        if context.default_currency.is_none() {
+            top.required("currency", "is required: the merchant has no default currency");
+        }
+        context.default_currency
+    };
+    top.money(name, decimal?, currency?)
+}

@@ -1,0 +1,125 @@
+//! Merchants: who may report events, and the settings that their events are judged by.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::ids::MerchantId;
+use super::money::Currency;
+
+/// What a merchant is and how its events are judged.
+#[derive(Debug, Clone)]
+pub struct Merchant {
+    /// The merchant's id.
+    pub id: MerchantId,
+    /// Taken when an order-dialect callback names no currency.
+    pub currency: Option<Currency>,
+    /// How long after a click an event may still be attributed to it.
+    pub attribution_window: AttributionWindow,
+    /// A suspended merchant's callbacks are refused like forgeries.
+    pub suspended: bool,
+}
+
+/// `attribution_window_days`: 0–365, 0 = attribute nothing (contract section 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttributionWindow(u16);
+
+/// Not 0–365 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 0 to 365 days")]
+pub struct InvalidWindow;
+
+impl AttributionWindow {
+    /// What a merchant has unless told otherwise.
+    pub const DEFAULT: Self = Self(30);
+
+    /// A window of so many days.
+    pub fn from_days(days: i64) -> Result<Self, InvalidWindow> {
+        u16::try_from(days).ok().filter(|days| *days <= 365).map(Self).ok_or(InvalidWindow)
+    }
+
+    /// The window's length in days.
+    pub const fn days(self) -> u16 {
+        self.0
+    }
+}
+
+impl FromStr for AttributionWindow {
+    type Err = InvalidWindow;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWindow> {
+        text.parse().map_err(|_| InvalidWindow).and_then(Self::from_days)
+    }
+}
+
+/// Real business, or a merchant's tests: the two never meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Money is meant.
+    Live,
+    /// Made with an `ak_test_` key.
+    Test,
+}
+
+impl Mode {
+    /// The mode's name in answers and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = super::ids::InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "live" => Ok(Self::Live),
+            "test" => Ok(Self::Test),
+            _ => Err(super::ids::InvalidId("live or test")),
+        }
+    }
+}
+
+/// A rate-limit plan (contract section 7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// The smallest plan.
+    Free,
+    /// For small shops.
+    Pro,
+    /// For large ones.
+    Business,
+    /// Without a limit unless one is set: the default.
+    Enterprise,
+}
+
+impl Plan {
+    /// The plan's name in the command line and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Pro => "pro",
+            Self::Business => "business",
+            Self::Enterprise => "enterprise",
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Plan {
+    type Err = super::ids::InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Free, Self::Pro, Self::Business, Self::Enterprise]
+            .into_iter()
+            .find(|plan| plan.as_str() == text)
+            .ok_or(super::ids::InvalidId("one of free, pro, business, enterprise"))
+    }
+}

@@ -1,0 +1,22 @@
+//! What the service knows about its trade, as pure values and functions: no web framework, no
+//! database, no runtime, no clock, no environment.
+//!
+//! Everything that arrives from outside is parsed here once, into types that cannot hold nonsense;
+//! code further in takes those types and checks nothing again.
+
+pub mod access;
+pub mod attribution;
+pub mod click_token;
+pub mod client_address;
+pub mod event;
+pub mod ids;
+pub mod instant;
+pub mod json;
+pub mod landing_url;
+pub mod merchant;
+pub mod money;
+pub mod repeat;
+pub mod secret;
+pub mod signature;
+pub mod time;
+pub mod vault;

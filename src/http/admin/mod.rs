@@ -1,0 +1,79 @@
+//! The operator's endpoints, on their own listener.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::state::AppState;
+use crate::storage::StoreError;
+
+/// How long a dependency may take to answer before it counts as down.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `GET /livez`: the process runs.
+pub async fn livez() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain").body("ok\n")
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    database: String,
+    writer: String,
+    keys: String,
+    clock: String,
+    draining: String,
+}
+
+/// `GET /readyz`: whether requests should be sent here, and which dependency says no.
+pub async fn readyz(state: web::Data<AppState>) -> HttpResponse {
+    let checks = Checks {
+        database: verdict(database(&state).await),
+        writer: verdict(if state.ingest.writer.is_available() {
+            Ok(())
+        } else {
+            Err("no connection to write with".to_owned())
+        }),
+        keys: verdict(state.ingest.keyring.current().map(|_| ()).map_err(|error| error.to_string())),
+        clock: verdict(if state.clock_watch.is_reliable() {
+            Ok(())
+        } else {
+            Err(format!("off by {} s", state.clock_watch.off_by().num_seconds()))
+        }),
+        draining: verdict(if state.is_draining() { Err("shutting down".to_owned()) } else { Ok(()) }),
+    };
+    let all = [&checks.database, &checks.writer, &checks.keys, &checks.clock, &checks.draining];
+    if all.into_iter().all(|check| check == OK) {
+        HttpResponse::Ok().json(Readiness { status: "ready", checks })
+    } else {
+        HttpResponse::ServiceUnavailable().json(Readiness { status: "not ready", checks })
+    }
+}
+
+/// `GET /metrics`: Prometheus.
+pub async fn metrics(state: web::Data<AppState>) -> HttpResponse {
+    let text = state.metrics.render(state.ingest.reader.usage(), state.ingest.keyring.age().as_secs_f64());
+    HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text)
+}
+
+const OK: &str = "ok";
+
+fn verdict(check: Result<(), String>) -> String {
+    check.err().unwrap_or_else(|| OK.to_owned())
+}
+
+async fn database(state: &AppState) -> Result<(), String> {
+    let asking = state.ingest.reader.run(|connection| crate::storage::ping(connection));
+    match tokio::time::timeout(CHECK_TIMEOUT, asking).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(StoreError::Overloaded(why))) => Err(why.to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer within 2 s".to_owned()),
+    }
+}

@@ -1,0 +1,76 @@
+//! `GET /api/v1/conversions` (contract section 9).
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::answer::EventBody;
+use super::cursor::QueryTag;
+use crate::domain::event::EventName;
+use crate::domain::ids::InvalidId;
+use crate::http::error::Problem;
+use crate::http::extract::{MerchantCall, Query};
+use crate::http::state::AppState;
+use crate::storage::events::{Filter, Page};
+
+const LIMIT_DEFAULT: i64 = 100;
+const LIMIT_MAX: i64 = 500;
+
+#[derive(Serialize)]
+struct List<'a> {
+    data: Vec<EventBody<'a>>,
+    next_cursor: Option<String>,
+}
+
+/// A page of the merchant's events in the key's mode, newest first.
+pub async fn list_conversions(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+    call: MerchantCall,
+) -> Result<HttpResponse, Problem> {
+    let (merchant, mode) = (call.merchant.id, call.verified.mode());
+    let mut query = Query::parse(request.query_string());
+    let filter = filter(&mut query);
+    let limit = query.take("limit", limit).unwrap_or(LIMIT_DEFAULT);
+    let tag = QueryTag::of(&[&merchant.to_string(), mode.as_str(), &format!("{filter:?}")]);
+    let before = query.take("cursor", |cursor| tag.read(cursor));
+    query.finish()?;
+    let mut events = state.ingest.events(merchant, mode, filter, Page { before, limit: limit + 1 }).await?;
+    let wanted = usize::try_from(limit).unwrap_or(0);
+    let more = events.len() > wanted;
+    events.truncate(wanted);
+    let next_cursor = events.last().filter(|_| more).map(|last| tag.cursor(last.event_id));
+    Ok(HttpResponse::Ok().json(List { data: events.iter().map(EventBody::of).collect(), next_cursor }))
+}
+
+fn filter(query: &mut Query) -> Filter {
+    let text = |text: &str| Ok::<_, String>(text.to_owned());
+    let filter = Filter {
+        event_name: query.take("event_name", |name| {
+            name.parse::<EventName>().map_err(|InvalidId(wanted)| format!("must be {wanted}"))
+        }),
+        order_id: query.take("order_id", text),
+        external_id: query.take("external_id", text),
+        url_id: query.take("url_id", |id| Uuid::try_parse(id).map_err(|_| "must be a UUID".to_owned())),
+        attribution: query.take("attribution", |status| {
+            ["attributed", "unattributed", "inherited"]
+                .into_iter()
+                .find(|known| *known == status)
+                .ok_or_else(|| "must be one of attributed, unattributed, inherited".to_owned())
+        }),
+        occurred_from: query.instant("occurred_from"),
+        occurred_to: query.instant("occurred_to"),
+        received_from: query.instant("received_from"),
+        received_to: query.instant("received_to"),
+    };
+    query.check_range("occurred_to", (filter.occurred_from, filter.occurred_to));
+    query.check_range("received_to", (filter.received_from, filter.received_to));
+    filter
+}
+
+fn limit(text: &str) -> Result<i64, String> {
+    text.parse()
+        .ok()
+        .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+        .ok_or_else(|| format!("must be 1 to {LIMIT_MAX}"))
+}

@@ -1,0 +1,93 @@
+//! Reading a body: within its size, its time, and the memory set aside for all bodies together.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::http::error::{Code, Problem};
+use crate::http::state::AppState;
+
+/// How much of a refused body is read and dropped, and for how long, so that the caller reads the
+/// answer instead of a reset connection.
+const DRAIN_BYTES_MAX: usize = 2 * 1024 * 1024;
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// A body, and its share of the memory for bodies.
+pub struct Body {
+    /// The bytes as received.
+    pub bytes: Bytes,
+    /// Given back when the request is answered.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Reads the whole body.
+pub async fn read(request: &HttpRequest, payload: &mut Payload, state: &AppState) -> Result<Body, Problem> {
+    let limit = state.limits.body_bytes_max;
+    let length = content_length(request)?;
+    if length > limit {
+        drain(payload).await;
+        return Err(too_large(limit));
+    }
+    let share = u32::try_from(length).unwrap_or(u32::MAX);
+    let Ok(permit) = state.body_bytes.clone().try_acquire_many_owned(share) else {
+        drain(payload).await;
+        return Err(Problem::new(
+            Code::Overloaded,
+            "More bodies are on their way than the service takes on.",
+        ));
+    };
+    let reading = tokio::time::timeout(state.limits.body_timeout, collect(payload, length, limit));
+    match reading.await {
+        Ok(bytes) => Ok(Body { bytes: bytes?, permit }),
+        Err(_) => {
+            let detail = format!("A body may take {} s to arrive.", state.limits.body_timeout.as_secs());
+            Err(Problem::new(Code::RequestTimeout, detail).closing())
+        }
+    }
+}
+
+/// Reads and drops what is left of a body, for a short while.
+pub async fn drain(payload: &mut Payload) {
+    let dropping = async {
+        let mut dropped = 0;
+        while let Some(Ok(chunk)) = payload.next().await {
+            dropped += chunk.len();
+            if dropped > DRAIN_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // Whether it ended or not: the answer is sent now.
+    let _ = tokio::time::timeout(DRAIN_TIME_MAX, dropping).await;
+}
+
+async fn collect(payload: &mut Payload, length: usize, limit: usize) -> Result<Bytes, Problem> {
+    let mut body = BytesMut::with_capacity(length);
+    while let Some(chunk) = payload.next().await {
+        let chunk =
+            chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body broke off.").closing())?;
+        if body.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+fn content_length(request: &HttpRequest) -> Result<usize, Problem> {
+    let Some(value) = request.headers().get(header::CONTENT_LENGTH) else { return Ok(0) };
+    value
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Problem::new(Code::MalformedRequest, "Content-Length is not a number.").closing())
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("The body may have {limit} bytes.")).closing()
+}

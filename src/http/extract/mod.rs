@@ -1,0 +1,10 @@
+//! From requests to what handlers take.
+
+mod body;
+mod headers;
+mod merchant_call;
+mod query;
+
+pub use body::drain;
+pub use merchant_call::MerchantCall;
+pub use query::Query;

@@ -1,0 +1,70 @@
+//! Query parameters: known ones, once each, every error at once.
+
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use url::form_urlencoded;
+
+use crate::domain::event::FieldError;
+use crate::domain::instant;
+use crate::http::error::Problem;
+
+/// The parameters of a request, taken out one by one; what is left at the end is unknown.
+///
+/// In errors a parameter's pointer is `/` and its name.
+pub struct Query {
+    values: BTreeMap<String, String>,
+    errors: Vec<FieldError>,
+}
+
+impl Query {
+    /// Reads a query string.
+    pub fn parse(text: &str) -> Self {
+        let mut query = Self { values: BTreeMap::new(), errors: Vec::new() };
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            if query.values.insert(name.clone().into_owned(), value.into_owned()).is_some() {
+                query.error(&name, "repeated", "stands more than once");
+            }
+        }
+        query
+    }
+
+    /// A parameter, read by `read`, whose error says what it must be.
+    pub fn take<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.values.remove(name)?;
+        match read(&text) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.error(name, "invalid", &message);
+                None
+            }
+        }
+    }
+
+    /// An instant.
+    pub fn instant(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        self.take(name, |text| instant::parse(text).map_err(|error| error.to_string()))
+    }
+
+    /// Notes that `to` does not lie after `from`.
+    pub fn check_range(&mut self, to: &str, range: (Option<DateTime<Utc>>, Option<DateTime<Utc>>)) {
+        if let (Some(from), Some(until)) = range
+            && from >= until
+        {
+            self.error(to, "empty_range", "must lie after its beginning");
+        }
+    }
+
+    /// All errors, unknown parameters included.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        for name in std::mem::take(&mut self.values).into_keys() {
+            self.error(&name, "unknown_parameter", "is no parameter of this endpoint");
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+    }
+
+    fn error(&mut self, name: &str, code: &'static str, message: &str) {
+        // RFC 6901: ~ and / are escaped.
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        self.errors.push(FieldError { pointer, code, message: message.to_owned() });
+    }
+}

@@ -1,0 +1,6 @@
+//! What happens to every request.
+
+mod observe;
+mod precheck;
+
+pub use observe::observe;

@@ -1,0 +1,140 @@
+//! One log line, one count and one request id per request, however it ends.
+
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, web};
+use tracing::Instrument as _;
+
+use super::precheck::precheck;
+use crate::http::error::Problem;
+use crate::http::extract::drain;
+use crate::http::problem_response::unnamed;
+use crate::http::request_context::{CallNotes, RequestId};
+use crate::http::state::AppState;
+use crate::telemetry::OutcomeLabels;
+
+/// Wraps everything else.
+pub async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let Some(state) = request.app_data::<web::Data<AppState>>().cloned() else {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    };
+    let ingest = &state.ingest;
+    let id = RequestId::of(request.headers(), ingest.clock.as_ref(), ingest.entropy.as_ref());
+    request.extensions_mut().insert(id.clone());
+    let count = Count::begin(&state, ingest.clock.monotonic());
+    let span = tracing::error_span!("request", request_id = %id.0);
+    let response = answer(request, next, &state).instrument(span.clone()).await?;
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    let notes = notes_of(&response);
+    let elapsed = ingest.clock.monotonic().saturating_sub(count.started);
+    span.in_scope(|| log(&response, &notes, problem.as_ref(), elapsed));
+    count.end(response.status(), &notes, problem.as_ref(), elapsed);
+    Ok(finish(response, &state, &id, problem))
+}
+
+async fn answer(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    state: &AppState,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Err(problem) = precheck(&request, &state.limits) {
+        drain(&mut request.take_payload()).await;
+        return Ok(request.error_response(problem).map_into_boxed_body());
+    }
+    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+}
+
+fn notes_of(response: &ServiceResponse<BoxBody>) -> CallNotes {
+    response.request().extensions().get::<CallNotes>().cloned().unwrap_or_default()
+}
+
+/// Puts the request's id into the answer, and into the body of a problem.
+fn finish(
+    response: ServiceResponse<BoxBody>,
+    state: &AppState,
+    id: &RequestId,
+    problem: Option<Problem>,
+) -> ServiceResponse<BoxBody> {
+    let failed = response.response().error().is_some();
+    let problem = problem.or_else(|| failed.then(|| unnamed(response.status())));
+    let mut response = match problem {
+        Some(problem) => response.into_response(problem.respond(&id.0)),
+        None => response,
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+    }
+    if state.is_draining() {
+        response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+    }
+    response
+}
+
+fn log(response: &ServiceResponse<BoxBody>, notes: &CallNotes, problem: Option<&Problem>, elapsed: Duration) {
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                method = response.request().method().as_str(),
+                path = response.request().path(),
+                status = response.status().as_u16(),
+                reason = problem.map(Problem::reason).or(notes.outcome),
+                detail = problem.map(|problem| problem.detail.as_str()),
+                key_id = notes.key_id.as_deref(),
+                merchant_id = notes.merchant_id.as_deref(),
+                event_id = notes.event_id.as_deref(),
+                elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                "answered"
+            )
+        };
+    }
+    match response.status() {
+        StatusCode::INTERNAL_SERVER_ERROR => line!(error),
+        status if status.is_server_error() => line!(warn),
+        status if status.is_client_error() => line!(info),
+        _ => line!(debug),
+    }
+}
+
+/// Counts a request once, also when its caller leaves before the answer.
+struct Count {
+    state: web::Data<AppState>,
+    started: Duration,
+    ended: bool,
+}
+
+impl Count {
+    fn begin(state: &web::Data<AppState>, started: Duration) -> Self {
+        state.metrics.requests.inc();
+        Self { state: state.clone(), started, ended: false }
+    }
+
+    fn end(mut self, status: StatusCode, notes: &CallNotes, problem: Option<&Problem>, elapsed: Duration) {
+        self.ended = true;
+        let reason = problem.map(Problem::reason).or(notes.outcome).unwrap_or(if status.is_success() {
+            "ok"
+        } else {
+            "unnamed"
+        });
+        let labels =
+            OutcomeLabels { endpoint: notes.endpoint.unwrap_or("unknown"), status: status.as_u16(), reason };
+        self.state.metrics.outcomes.get_or_create(&labels).inc();
+        self.state.metrics.request_seconds.observe(elapsed.as_secs_f64());
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if !self.ended {
+            let labels = OutcomeLabels { endpoint: "unknown", status: 0, reason: "client_left" };
+            self.state.metrics.outcomes.get_or_create(&labels).inc();
+        }
+    }
+}

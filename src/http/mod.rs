@@ -1,0 +1,16 @@
+//! HTTP: from bytes to typed calls, and from outcomes to answers.
+//!
+//! [`routes`] is the only file that knows paths, [`error`] the only table of error codes. What a
+//! handler takes says what has been checked: it cannot run on an unsigned request.
+
+mod admin;
+mod api;
+pub mod error;
+mod extract;
+mod middleware;
+mod problem_response;
+mod request_context;
+pub mod routes;
+mod state;
+
+pub use state::{AppState, HttpLimits};

@@ -1,0 +1,100 @@
+//! A problem as an answer (RFC 9457).
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use super::error::{Code, Problem};
+
+/// What a 401 asks for (RFC 9110 section 11.6.1).
+const CHALLENGE: &str = "HMAC-SHA256 realm=\"conversiond\"";
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct FieldBody<'a> {
+    pointer: &'a str,
+    code: &'static str,
+    message: &'a str,
+}
+
+impl Problem {
+    /// The answer to the request of this id.
+    pub fn respond(&self, request_id: &str) -> HttpResponse {
+        let body = Body {
+            r#type: format!("urn:conversiond:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            request_id,
+            retryable: self.code.retryable(),
+            errors: self
+                .errors
+                .iter()
+                .map(|error| FieldBody { pointer: &error.pointer, code: error.code, message: &error.message })
+                .collect(),
+        };
+        let mut response = HttpResponse::build(self.status_code());
+        response.content_type("application/problem+json");
+        if self.code.status() == 401 {
+            response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)));
+        }
+        if let Some(seconds) = self.retry_after_s() {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        if let Some(allow) = self.allow {
+            response.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
+        }
+        if self.close {
+            response.force_close();
+        }
+        match serde_json::to_vec(&body) {
+            Ok(bytes) => response.body(bytes),
+            Err(_) => HttpResponse::InternalServerError().finish(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code.status(), self.code.as_str())
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The middleware answers in its place, with the request's id.
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::new(self.status_code())
+    }
+}
+
+/// A problem that no [`Problem`] names: actix's own.
+pub fn unnamed(status: StatusCode) -> Problem {
+    match status {
+        StatusCode::NOT_FOUND => Problem::new(Code::NotFound, "No such path."),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Code::BodyTooLarge, "The body is too large."),
+        status if status.is_client_error() => {
+            Problem::new(Code::MalformedRequest, "The request cannot be read.")
+        }
+        _ => Problem::new(Code::InternalError, "It has been logged. Send it again later."),
+    }
+}

@@ -1,0 +1,64 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::ingest::Ingest;
+use crate::system::ClockWatch;
+use crate::telemetry::Metrics;
+
+/// Shared by all workers.
+pub struct AppState {
+    /// The use cases.
+    pub ingest: Ingest,
+    /// Whether our own clock can be believed.
+    pub clock_watch: Arc<ClockWatch>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is enforced.
+    pub limits: HttpLimits,
+    /// Bytes of bodies that may yet be held at this moment.
+    pub body_bytes: Arc<Semaphore>,
+    /// Set when the service is to end: connections are closed after their next answer.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// The settings that the HTTP layer enforces.
+#[derive(Debug, Clone)]
+pub struct HttpLimits {
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The largest head.
+    pub headers_bytes_max: usize,
+    /// The largest body of a callback.
+    pub body_bytes_max: usize,
+    /// How long a body may take.
+    pub body_timeout: Duration,
+    /// How far a timestamp may lie from now.
+    pub tolerance_s: i64,
+}
+
+impl HttpLimits {
+    /// The limits of a configuration.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            headers_bytes_max: config.server.headers_bytes_max,
+            body_bytes_max: config.server.body_bytes_max,
+            body_timeout: Duration::from_secs(config.server.body_timeout_s),
+            tolerance_s: config.signature.tolerance_s,
+        }
+    }
+}
+
+impl AppState {
+    /// Whether the service is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,94 @@
+//! Where the master key comes from: environment, file, or (SQLite only) made at first start.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::domain::time::Entropy;
+use crate::domain::vault::{InvalidRing, MasterKeyRing};
+
+/// The environment variable that wins over every file.
+pub const VARIABLE: &str = "CONVERSIOND_MASTER_KEY";
+
+/// Where to look.
+#[derive(Debug, Clone)]
+pub struct MasterKeySource {
+    /// `security.master_key_file`; empty = none.
+    pub file: PathBuf,
+    /// The SQLite file, beside which a key is made if there is none.
+    pub sqlite: Option<PathBuf>,
+}
+
+/// There is no usable master key, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    /// PostgreSQL, and none given.
+    #[error(
+        "no master key: set {VARIABLE} to base64 of 32 random bytes (openssl rand -base64 32), \
+         or security.master_key_file; every instance needs the same"
+    )]
+    Missing,
+    /// Unreadable text.
+    #[error("{0}: {1}")]
+    Invalid(String, InvalidRing),
+    /// Unreadable file.
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    File(PathBuf, std::io::Error),
+    /// Others on the machine could read it.
+    #[error("{path}: others may read it; run: chmod 600 {path}", path = .0.display())]
+    TooOpen(PathBuf),
+}
+
+/// Finds the master key, or makes it on SQLite's first start.
+pub fn load(source: &MasterKeySource, entropy: &dyn Entropy) -> Result<MasterKeyRing, MasterKeyError> {
+    if let Ok(text) = std::env::var(VARIABLE).map(Zeroizing::new) {
+        return text.parse().map_err(|error| MasterKeyError::Invalid(VARIABLE.to_owned(), error));
+    }
+    if !source.file.as_os_str().is_empty() {
+        return read(&source.file);
+    }
+    let Some(database) = &source.sqlite else { return Err(MasterKeyError::Missing) };
+    let mut name = database.as_os_str().to_owned();
+    name.push(".master-key");
+    let path = PathBuf::from(name);
+    if !path.exists() {
+        make(&path, entropy).map_err(|error| MasterKeyError::File(path.clone(), error))?;
+    }
+    read(&path)
+}
+
+fn read(path: &Path) -> Result<MasterKeyRing, MasterKeyError> {
+    let failed = |error| MasterKeyError::File(path.to_owned(), error);
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    if mode & 0o007 != 0 {
+        return Err(MasterKeyError::TooOpen(path.to_owned()));
+    }
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+    text.parse().map_err(|error| MasterKeyError::Invalid(path.display().to_string(), error))
+}
+
+/// Writes a fresh key, whole and on disk, under a name that only one of several processes gets.
+fn make(path: &Path, entropy: &dyn Entropy) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let temporary = PathBuf::from(name);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    writeln!(file, "{}", MasterKeyRing::generate(entropy).expose_text().as_str())?;
+    file.sync_all()?;
+    // A hard link, unlike a rename, does not replace the key of a process that was faster.
+    let linked = match fs::hard_link(&temporary, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    };
+    fs::remove_file(&temporary)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    linked
+}

@@ -1,0 +1,32 @@
+//! conversiond takes signed conversion callbacks, records each business event exactly once,
+//! attributes it to a click and keeps it durably. **An answer of 2xx means on disk, once.**
+//!
+//! # The way of a callback
+//!
+//! 1. [`http`] reads head and body within their limits and collects the signature headers.
+//! 2. [`domain::access`] judges the signature against the in-memory snapshot that [`keyring`]
+//!    keeps: no database is asked, and an unknown key costs what a known one costs. Out comes a
+//!    [`domain::access::Verified`], which nothing else can make.
+//! 3. [`domain::event::parse`] turns the body into a [`domain::event::Callback`], or into every
+//!    error it has; the click token is checked without a look-up ([`domain::click_token`]).
+//! 4. [`ingest`] hands both to the [`storage::writer`]: a bounded queue, and a thread that writes
+//!    all that waits in one transaction.
+//! 5. [`storage::events::record`] inserts or finds each event under its identity, judges repeats
+//!    ([`domain::repeat`]), and COMMITs.
+//! 6. Only then the caller is answered.
+//!
+//! # The rooms
+//!
+//! Imports point one way: [`domain`] ← [`config`], [`system`] ← [`telemetry`] ← [`storage`] ←
+//! [`keyring`] ← [`ingest`] ← [`http`] ← [`server`] ← [`cli`]. `tests/architecture.rs` checks it.
+
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod http;
+pub mod ingest;
+pub mod keyring;
+pub mod server;
+pub mod storage;
+pub mod system;
+pub mod telemetry;

@@ -1,0 +1,252 @@
+//! Putting the service together, and taking it apart again without losing anything.
+//!
+//! Start: lock, migrate, keys, writer, listeners. Shutdown, on SIGTERM: say so in `/readyz`, stop
+//! accepting, finish the requests taken, let the writer commit what is queued, end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App, HttpServer, web};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::domain::time::{Clock, Entropy};
+use crate::domain::vault::MasterKeyRing;
+use crate::http::{AppState, HttpLimits, routes};
+use crate::ingest::Ingest;
+use crate::keyring::{Keyring, Loader, ensure_token_key};
+use crate::storage::lock::ServeLock;
+use crate::storage::writer::{BatchStore, DatabaseStore, Writer, WriterThreads};
+use crate::storage::{Connector, Purpose, Reader, StoreError, database_now, migrate};
+use crate::system::ClockWatch;
+use crate::telemetry::Metrics;
+
+/// What a service is given besides its configuration; tests give their own.
+pub struct Dependencies {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// What secrets are encrypted with.
+    pub master_key: MasterKeyRing,
+}
+
+/// Why a service did not start or broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An address that is in use, say.
+    #[error("cannot listen on {setting} = {address}: {error}")]
+    Listen {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// The system's word.
+        error: std::io::Error,
+    },
+    /// Threads could not be started, or a listener failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A service that listens and is ready to run.
+pub struct BoundServer {
+    /// Where the API listens.
+    pub api_address: SocketAddr,
+    /// Where the operator's endpoints listen.
+    pub admin_address: SocketAddr,
+    api: Server,
+    admin: Server,
+    refresh: JoinHandle<()>,
+    state: web::Data<AppState>,
+    writer_threads: WriterThreads,
+    _lock: Option<ServeLock>,
+}
+
+/// Starts a service on the configured database.
+///
+/// Must be called on a multi-threaded tokio runtime, which then also runs blocking reads.
+pub async fn build(config: &Config, dependencies: Dependencies) -> Result<BoundServer, ServeError> {
+    let connector = Connector::new(config.database.clone());
+    let writers = if connector.is_shared() { config.database.writers } else { 1 };
+    let stores = {
+        let connector = connector.clone();
+        move || (0..writers).map(|_| DatabaseStore::connect(connector.clone())).collect::<Result<Vec<_>, _>>()
+    };
+    build_with(config, dependencies, stores).await
+}
+
+/// As [`build`], with other stores behind the writer: for measuring what the store costs.
+pub async fn build_with<S: BatchStore>(
+    config: &Config,
+    dependencies: Dependencies,
+    stores: impl FnOnce() -> Result<Vec<S>, StoreError>,
+) -> Result<BoundServer, ServeError> {
+    let Dependencies { clock, entropy, master_key } = dependencies;
+    let connector = Connector::new(config.database.clone());
+    let lock = config.database.url.sqlite_path().map(ServeLock::take).transpose()?;
+    let clock_watch = Arc::new(ClockWatch::new(clock.clone()));
+    let mut loader = Loader::new(master_key.clone(), entropy.as_ref());
+    let directory = {
+        let mut connection = connector.connect(Purpose::Write)?;
+        prepare_schema(&mut connection, config.database.migrate)?;
+        ensure_token_key(&mut connection, &master_key, clock.now(), entropy.as_ref())?;
+        loader.load(&mut connection, clock.now())?
+    };
+    tracing::info!(database = %config.database.url, keys = directory.len(), "database is ready");
+    let stale_after = Duration::from_secs(config.keys.stale_s);
+    let keyring = Arc::new(Keyring::new(directory, stale_after, clock.clone()));
+    let metrics = Arc::new(Metrics::new());
+    let (writer, writer_threads) = Writer::start(stores()?, &config.ingest, &clock, &metrics.writer)?;
+    let runtime = tokio::runtime::Handle::current();
+    let wait = Duration::from_millis(config.database.pool_wait_ms);
+    let reader = Reader::new(connector.clone(), config.database.pool_size, wait, runtime.clone());
+    let refresh = tokio::spawn(refresh_keys(
+        // A connection of its own: reads must not keep a revocation waiting.
+        Reader::new(connector, 1, wait, runtime),
+        loader,
+        keyring.clone(),
+        clock_watch.clone(),
+        clock.clone(),
+        Duration::from_secs(config.keys.refresh_s),
+    ));
+    let state = web::Data::new(AppState {
+        ingest: Ingest { writer, reader, keyring, clock, entropy },
+        clock_watch,
+        metrics,
+        limits: HttpLimits::new(config),
+        body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max)),
+        draining: Arc::new(AtomicBool::new(false)),
+    });
+    let (api, api_address) = api_server(config, state.clone())?;
+    let (admin, admin_address) = admin_server(config, state.clone())?;
+    tracing::info!(%api_address, %admin_address, "listening");
+    Ok(BoundServer { api_address, admin_address, api, admin, refresh, state, writer_threads, _lock: lock })
+}
+
+impl BoundServer {
+    /// Runs until `shutdown` completes, then finishes what was taken.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self { api, admin, refresh, state, writer_threads, _lock, .. } = self;
+        let (api_handle, admin_handle) = (api.handle(), admin.handle());
+        let mut api = tokio::spawn(api);
+        let admin = tokio::spawn(admin);
+        let failed = tokio::select! {
+            () = shutdown => None,
+            ended = &mut api => Some(ended),
+        };
+        tracing::info!("shutting down: finishing what was taken");
+        state.draining.store(true, Ordering::Relaxed);
+        if failed.is_none() {
+            stop(&api_handle).await;
+            // The listener's own task ends once its workers have.
+            let _ = api.await;
+        }
+        refresh.abort();
+        let _ = refresh.await;
+        admin_handle.stop(false).await;
+        let _ = admin.await;
+        // With the last sender the writer's queue ends, after everything in it.
+        drop(state);
+        let joined = tokio::task::spawn_blocking(move || writer_threads.join()).await;
+        if joined.is_err() {
+            tracing::error!("waiting for the writer failed");
+        }
+        tracing::info!("everything taken is on disk");
+        match failed {
+            Some(Ok(Err(error))) => Err(error.into()),
+            Some(Err(error)) => Err(ServeError::Io(std::io::Error::other(error))),
+            Some(Ok(Ok(()))) | None => Ok(()),
+        }
+    }
+}
+
+async fn stop(handle: &ServerHandle) {
+    handle.stop(true).await;
+}
+
+fn prepare_schema(
+    connection: &mut crate::storage::AnyConnection,
+    may_migrate: bool,
+) -> Result<(), StoreError> {
+    if may_migrate {
+        for name in migrate::run(connection)? {
+            tracing::info!(name, "migrated");
+        }
+        return Ok(());
+    }
+    match migrate::pending(connection)?.as_slice() {
+        [] => Ok(()),
+        names => Err(StoreError::Unusable(format!(
+            "{} migrations are pending ({}) and database.migrate is false: run `conversiond migrate`",
+            names.len(),
+            names.join(", ")
+        ))),
+    }
+}
+
+async fn refresh_keys(
+    reader: Reader,
+    loader: Loader,
+    keyring: Arc<Keyring>,
+    clock_watch: Arc<ClockWatch>,
+    clock: Arc<dyn Clock>,
+    every: Duration,
+) {
+    let loader = Arc::new(Mutex::new(loader));
+    loop {
+        tokio::time::sleep(every).await;
+        let (loader, watch, clock) = (loader.clone(), clock_watch.clone(), clock.clone());
+        let loaded = reader.run(move |connection| {
+            if let Some(now) = database_now(connection)? {
+                watch.believe(now, clock.monotonic());
+            }
+            let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+            loader.load(connection, clock.now())
+        });
+        match loaded.await {
+            Ok(directory) => keyring.replace(directory),
+            Err(error) => tracing::warn!(%error, age_s = keyring.age().as_secs(), "keys could not be read"),
+        }
+    }
+}
+
+fn api_server(config: &Config, state: web::Data<AppState>) -> Result<(Server, SocketAddr), ServeError> {
+    let settings = &config.server;
+    let workers = match settings.workers {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        workers => workers,
+    };
+    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::api))
+        .workers(workers)
+        .max_connections(settings.max_connections.div_ceil(workers))
+        .keep_alive(Duration::from_secs(settings.keep_alive_s))
+        .client_request_timeout(Duration::from_secs(settings.head_timeout_s))
+        .shutdown_timeout(settings.shutdown_s)
+        .disable_signals();
+    let listen = |error| ServeError::Listen { setting: "server.listen", address: settings.listen, error };
+    let server = server.bind(settings.listen).map_err(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(settings.listen);
+    Ok((server.run(), address))
+}
+
+fn admin_server(config: &Config, state: web::Data<AppState>) -> Result<(Server, SocketAddr), ServeError> {
+    let address = config.admin.listen;
+    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::admin))
+        .workers(1)
+        .max_connections(64)
+        .shutdown_timeout(1)
+        .disable_signals();
+    let listen = |error| ServeError::Listen { setting: "admin.listen", address, error };
+    let server = server.bind(address).map_err(listen)?;
+    let bound = server.addrs().first().copied().unwrap_or(address);
+    Ok((server.run(), bound))
+}

@@ -1,0 +1,132 @@
+//! Connections: which database is told by the URL's scheme, and each is set up for durability.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::RunQueryDsl as _;
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use diesel::{PgConnection, QueryResult, SqliteConnection};
+
+use super::{StoreError, postgres, sqlite};
+use crate::config::{Database, DatabaseUrl};
+
+/// A connection to either database. Never made by the derived `establish`, which would try one
+/// backend after the other.
+#[derive(diesel::MultiConnection)]
+pub enum AnyConnection {
+    /// PostgreSQL, or what speaks its language.
+    Postgres(PgConnection),
+    /// The embedded database.
+    Sqlite(SqliteConnection),
+}
+
+/// Makes connections.
+#[derive(Clone)]
+pub struct Connector {
+    settings: Arc<Database>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Queries alone: SQLite refuses writes on it.
+    Read,
+    /// Transactions that must be durable.
+    Write,
+}
+
+impl Connector {
+    /// A maker of connections to the configured database.
+    pub fn new(settings: Database) -> Self {
+        Self { settings: Arc::new(settings) }
+    }
+
+    /// The database's URL; it displays without password.
+    pub fn url(&self) -> &DatabaseUrl {
+        &self.settings.url
+    }
+
+    /// Whether several services may share the database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.settings.url, DatabaseUrl::Postgres(_))
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it cannot be reached, [`StoreError::Unusable`] when its
+    /// settings would break the promise that an answer means on disk.
+    pub fn connect(&self, purpose: Purpose) -> Result<AnyConnection, StoreError> {
+        match &self.settings.url {
+            DatabaseUrl::Sqlite(path) => sqlite::connect(path, purpose).map(AnyConnection::Sqlite),
+            DatabaseUrl::Postgres(url) => postgres::connect(url, &self.settings).map(AnyConnection::Postgres),
+        }
+    }
+}
+
+impl AnyConnection {
+    /// Runs a transaction that writes: `BEGIN IMMEDIATE` on SQLite, where a transaction that
+    /// begins by reading could fail to upgrade its lock.
+    pub fn write<T, E: From<diesel::result::Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin()?;
+        match work(self) {
+            Ok(value) => {
+                self.commit()?;
+                Ok(value)
+            }
+            Err(error) => {
+                // The first error is the one to tell; a connection that cannot roll back is broken
+                // and will be found so at its next use.
+                let _ = self.rollback();
+                Err(error)
+            }
+        }
+    }
+
+    fn begin(&mut self) -> QueryResult<()> {
+        match self {
+            Self::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN"),
+            Self::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE"),
+        }
+    }
+
+    fn commit(&mut self) -> QueryResult<()> {
+        match self {
+            Self::Postgres(c) => AnsiTransactionManager::commit_transaction(c),
+            Self::Sqlite(c) => AnsiTransactionManager::commit_transaction(c),
+        }
+    }
+
+    fn rollback(&mut self) -> QueryResult<()> {
+        match self {
+            Self::Postgres(c) => AnsiTransactionManager::rollback_transaction(c),
+            Self::Sqlite(c) => AnsiTransactionManager::rollback_transaction(c),
+        }
+    }
+}
+
+/// The database's own clock, where it has one: SQLite's is the machine's.
+pub fn database_now(connection: &mut AnyConnection) -> Result<Option<DateTime<Utc>>, StoreError> {
+    #[derive(diesel::QueryableByName)]
+    struct Now {
+        #[diesel(sql_type = diesel::sql_types::Timestamp)]
+        now: NaiveDateTime,
+    }
+    match connection {
+        AnyConnection::Sqlite(_) => Ok(None),
+        AnyConnection::Postgres(c) => {
+            let found: Now =
+                diesel::sql_query("SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now").get_result(c)?;
+            Ok(Some(found.now.and_utc()))
+        }
+    }
+}
+
+/// Asks the database whether it is there.
+pub fn ping(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    use diesel::connection::SimpleConnection as _;
+    Ok(connection.batch_execute("SELECT 1")?)
+}

@@ -1,0 +1,93 @@
+//! What can go wrong between the service and its database, by what a caller can do about it.
+
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+/// Why the store gave no answer. Its text is for logs, never for callers.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, or lost on the way: whether anything was written is unknown.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// Too much is waiting already; nothing was taken.
+    #[error("overloaded: {0}")]
+    Overloaded(&'static str),
+    /// The service is shutting down; nothing was taken.
+    #[error("shutting down")]
+    ShuttingDown,
+    /// A statement failed.
+    #[error("the database failed: {1}")]
+    Failed(Failure, String),
+    /// The database, or the service's own code, refused this and nothing else: a bug.
+    #[error("refused by the database: {0}")]
+    Refused(String),
+    /// What lies in the database cannot be read, or a setting forbids going on.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl From<DieselError> for StoreError {
+    fn from(error: DieselError) -> Self {
+        Self::Failed(Failure::of(&error), describe(&error))
+    }
+}
+
+impl From<diesel::ConnectionError> for StoreError {
+    fn from(error: diesel::ConnectionError) -> Self {
+        Self::Unavailable(one_line(&error.to_string()))
+    }
+}
+
+/// A failed transaction, by what the writer does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The connection is gone or of no use (08*, 57P0x, 25006): reconnect, run it again.
+    Lost,
+    /// Another transaction was in the way (40001, SQLITE_BUSY): run it again.
+    Contended,
+    /// The disk is full or failing: every transaction would fail.
+    Exhausted,
+    /// Anything else: perhaps one row's fault.
+    Refused,
+}
+
+impl Failure {
+    /// Sorts an error. diesel tells few SQLSTATEs apart; what it does not know counts as
+    /// [`Failure::Refused`], whose treatment (new connection, once more, then halves) is right for
+    /// deadlocks, lock time-outs and stale plans too.
+    pub fn of(error: &DieselError) -> Self {
+        let DieselError::DatabaseError(kind, info) = error else {
+            return match error {
+                DieselError::BrokenTransactionManager => Self::Lost,
+                _ => Self::Refused,
+            };
+        };
+        match kind {
+            DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::UnableToSendCommand
+            | DatabaseErrorKind::ReadOnlyTransaction => Self::Lost,
+            DatabaseErrorKind::SerializationFailure => Self::Contended,
+            _ => Self::of_sqlite_message(info.message()),
+        }
+    }
+
+    /// SQLite's messages are its API: they are fixed per result code (`sqlite3_errstr`).
+    fn of_sqlite_message(message: &str) -> Self {
+        match message {
+            "database is locked" | "database table is locked" => Self::Contended,
+            "database or disk is full"
+            | "disk I/O error"
+            | "attempt to write a readonly database"
+            | "unable to open database file" => Self::Exhausted,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// An error as one line for the log.
+pub fn describe(error: &DieselError) -> String {
+    one_line(&error.to_string())
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

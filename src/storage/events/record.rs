@@ -1,0 +1,160 @@
+//! Recording a batch of events in one transaction (contract 4.3, ARCHITECTURE.md).
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use super::row::{AttributionColumns, NewRow, column};
+use super::{insert_postgres, insert_sqlite, originals};
+use crate::domain::attribution::Attribution;
+use crate::domain::event::{Identity, Outcome, Recorded, Recording};
+use crate::domain::repeat::{self, Repeat};
+use crate::domain::time::cut_to_micros;
+use crate::storage::schema::events;
+use crate::storage::{AnyConnection, StoreError};
+
+/// Records a batch inside the caller's transaction; outcomes stand in the batch's order. None of
+/// them is true before the transaction has committed.
+///
+/// Deliveries of one event within the batch are folded: the first stands for all, the others are
+/// judged as its repeats. Events go in sorted by identity, so that two instances that write the
+/// same events wait for each other and never deadlock.
+pub fn record(
+    connection: &mut AnyConnection,
+    batch: &[Recording],
+    received_at: DateTime<Utc>,
+) -> Result<Vec<Outcome>, StoreError> {
+    let received_at = cut_to_micros(received_at);
+    let deliveries = fold(batch);
+    let firsts: Vec<(&Identity<'_>, &Recording, Recorded)> = deliveries
+        .iter()
+        .filter_map(|(identity, all)| all.first().map(|(_, first)| (identity, *first)))
+        .map(|(identity, first)| (identity, first, Recorded::new(first, received_at)))
+        .collect();
+    let rows: Vec<NewRow<'_>> =
+        firsts.iter().map(|(_, first, recorded)| NewRow::new(first, recorded)).collect();
+    let ids = match connection {
+        AnyConnection::Postgres(c) => insert_postgres::insert(c, &rows)?,
+        AnyConnection::Sqlite(c) => insert_sqlite::insert(c, &rows)?,
+    };
+    let inserted: Vec<bool> = rows.iter().map(|row| ids.contains(&row.event_id)).collect();
+    let known: Vec<Identity<'_>> = firsts
+        .iter()
+        .zip(&inserted)
+        .filter(|(_, inserted)| !**inserted)
+        .map(|((identity, ..), _)| (*identity).clone())
+        .collect();
+    let mut known = originals::originals(connection, &known)?;
+
+    let mut outcomes: Vec<Option<Outcome>> = batch.iter().map(|_| None).collect();
+    for ((identity, _, recorded), inserted) in firsts.iter().zip(inserted) {
+        let all = deliveries.get(*identity).map(Vec::as_slice).unwrap_or_default();
+        let settled = settle(recorded, inserted.then_some(()), &mut known, identity, all)?;
+        settled.correct(connection, identity, received_at)?;
+        for (position, outcome) in settled.outcomes {
+            if let Some(slot) = outcomes.get_mut(position) {
+                *slot = Some(outcome);
+            }
+        }
+    }
+    outcomes
+        .into_iter()
+        .map(|outcome| outcome.ok_or_else(|| StoreError::Refused("a delivery without an outcome".to_owned())))
+        .collect()
+}
+
+type Deliveries<'a> = BTreeMap<Identity<'a>, Vec<(usize, &'a Recording)>>;
+
+/// The batch by identity, sorted; each delivery with its position in the batch.
+fn fold(batch: &[Recording]) -> Deliveries<'_> {
+    let mut deliveries = Deliveries::new();
+    for (position, recording) in batch.iter().enumerate() {
+        deliveries.entry(recording.identity()).or_default().push((position, recording));
+    }
+    deliveries
+}
+
+/// What became of all deliveries of one event, and what the insert alone did not write.
+struct Settled {
+    event: Recorded,
+    outcomes: Vec<(usize, Outcome)>,
+    /// To be added to `times_received`: the insert counted one delivery.
+    received: i64,
+    differed: i64,
+    late_attribution: Option<Attribution>,
+}
+
+fn settle<'a>(
+    proposed: &Recorded,
+    inserted: Option<()>,
+    known: &mut HashMap<Identity<'a>, Recorded>,
+    identity: &Identity<'a>,
+    deliveries: &[(usize, &Recording)],
+) -> Result<Settled, StoreError> {
+    let event = match inserted {
+        Some(()) => proposed.clone(),
+        None => known
+            .remove(identity)
+            .ok_or_else(|| StoreError::Refused("an event that was there is not there".to_owned()))?,
+    };
+    let mut settled =
+        Settled { event, outcomes: Vec::new(), received: -1, differed: 0, late_attribution: None };
+    let mut repeats = deliveries;
+    if let (Some(()), Some(((position, _), rest))) = (inserted, deliveries.split_first()) {
+        settled.received += 1;
+        settled.outcomes.push((*position, Outcome::Accepted(settled.event.clone())));
+        repeats = rest;
+    }
+    for (position, delivery) in repeats {
+        let outcome = settled.repeat(delivery);
+        settled.outcomes.push((*position, outcome));
+    }
+    Ok(settled)
+}
+
+impl Settled {
+    fn repeat(&mut self, delivery: &Recording) -> Outcome {
+        match repeat::judge(&self.event, delivery) {
+            Repeat::RefundIdRequired => Outcome::RefundIdRequired,
+            Repeat::Duplicate { differs, late_attribution } => {
+                self.received += 1;
+                if !differs.is_empty() {
+                    self.differed += 1;
+                }
+                if let Some(attribution) = late_attribution {
+                    self.event.attribution = attribution;
+                    self.late_attribution = Some(attribution);
+                }
+                Outcome::Duplicate { original: self.event.clone(), differs }
+            }
+        }
+    }
+
+    /// Writes what the insert did not. The row is locked by the insert, so nobody comes between.
+    fn correct(
+        &self,
+        connection: &mut AnyConnection,
+        identity: &Identity<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let row = events::table
+            .filter(events::merchant_id.eq(identity.merchant_id.to_string()))
+            .filter(events::mode.eq(identity.mode.as_str()))
+            .filter(events::event_id.eq(self.event.event_id.to_string()));
+        if self.received != 0 || self.differed != 0 {
+            diesel::update(row.clone())
+                .set((
+                    events::times_received.eq(events::times_received + self.received),
+                    events::times_differed.eq(events::times_differed + self.differed),
+                ))
+                .execute(connection)?;
+        }
+        if let Some(attribution) = &self.late_attribution {
+            diesel::update(row)
+                .set((AttributionColumns::of(attribution), events::late_attribution_at.eq(column(now))))
+                .execute(connection)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! One `serve` per SQLite file.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use super::StoreError;
+
+/// Held as long as the service runs; the operating system frees it with the process.
+#[derive(Debug)]
+pub struct ServeLock(#[expect(dead_code, reason = "held, not used")] File);
+
+impl ServeLock {
+    /// Takes the lock beside the database file.
+    ///
+    /// # Errors
+    /// When another service has it, or the folder cannot be written.
+    pub fn take(database: &Path) -> Result<Self, StoreError> {
+        let mut name = database.as_os_str().to_owned();
+        name.push(".lock");
+        let unusable = |error: std::io::Error| {
+            StoreError::Unusable(format!("cannot lock {}: {error}", database.display()))
+        };
+        if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(unusable)?;
+        }
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(name).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Unusable(format!(
+                "another conversiond serves {} already; SQLite has one writer (use PostgreSQL for several)",
+                database.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Reading: a bounded pool, and a queue that gives up instead of growing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::{ManageConnection, Pool};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::backend::Purpose;
+use super::{AnyConnection, Connector, StoreError};
+
+/// Runs queries on blocking threads, as many at a time as there are connections.
+#[derive(Clone)]
+pub struct Reader {
+    pool: Pool<Manager>,
+    permits: Arc<Semaphore>,
+    wait: Duration,
+    runtime: Handle,
+}
+
+/// How the pool makes and checks connections.
+struct Manager(Connector);
+
+impl ManageConnection for Manager {
+    type Connection = AnyConnection;
+    type Error = StoreError;
+
+    fn connect(&self) -> Result<AnyConnection, StoreError> {
+        self.0.connect(Purpose::Read)
+    }
+
+    fn is_valid(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+        Ok(connection.batch_execute("SELECT 1")?)
+    }
+
+    fn has_broken(&self, _connection: &mut AnyConnection) -> bool {
+        // Checked before each use by `is_valid`.
+        std::thread::panicking()
+    }
+}
+
+impl Reader {
+    /// A pool of at most `size` connections, made when first needed. Waiting for one longer than
+    /// `wait` is an error. Blocking work runs on the given runtime, not on the web server's.
+    pub fn new(connector: Connector, size: u32, wait: Duration, runtime: Handle) -> Self {
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(0))
+            .connection_timeout(wait)
+            .error_handler(Box::new(Quiet))
+            .build_unchecked(Manager(connector));
+        let permits = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
+        Self { pool, permits, wait, runtime }
+    }
+
+    /// Runs a query.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when no connection came free in time, else the query's own.
+    pub async fn run<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permit = tokio::time::timeout(self.wait, self.permits.clone().acquire_owned())
+            .await
+            .map_err(|_| StoreError::Overloaded("every reading connection is in use"))?
+            .map_err(|_| StoreError::ShuttingDown)?;
+        let pool = self.pool.clone();
+        let span = tracing::Span::current();
+        let work = self.runtime.spawn_blocking(move || {
+            let _permit = permit;
+            let _span = span.enter();
+            let mut connection = pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            query(&mut connection)
+        });
+        work.await.unwrap_or_else(|error| Err(StoreError::Refused(format!("a query panicked: {error}"))))
+    }
+
+    /// Connections open and, of them, idle.
+    pub fn usage(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (state.connections, state.idle_connections)
+    }
+}
+
+/// The pool's own attempts to connect are not errors yet: whoever waits gets one.
+#[derive(Debug)]
+struct Quiet;
+
+impl diesel::r2d2::HandleError<StoreError> for Quiet {
+    fn handle_error(&self, error: StoreError) {
+        tracing::debug!(%error, "the pool could not connect");
+    }
+}

@@ -1,0 +1,67 @@
+//! PostgreSQL: connections that notice a dead peer, and settings without which an answer would not
+//! mean on disk.
+
+use diesel::connection::CacheSize;
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::StoreError;
+use crate::config::Database;
+
+/// Connects. Whatever the URL sets itself stays as it says.
+pub fn connect(url: &SecretString, settings: &Database) -> Result<PgConnection, StoreError> {
+    let url = with_defaults(url.expose_secret(), settings.connect_timeout_s);
+    let mut connection = PgConnection::establish(&url)?;
+    if !settings.prepared_statements {
+        connection.set_prepared_statement_cache_size(CacheSize::Disabled);
+    }
+    check_durability(&mut connection)?;
+    Ok(connection)
+}
+
+/// The URL with what libpq leaves to chance: without these a vanished server holds a connection
+/// for hours, and a demoted primary is taken for the real one.
+fn with_defaults(url: &str, connect_timeout_s: u64) -> SecretUrl {
+    let defaults = [
+        ("application_name", "conversiond".to_owned()),
+        ("connect_timeout", connect_timeout_s.to_string()),
+        ("keepalives_idle", "10".to_owned()),
+        ("keepalives_interval", "5".to_owned()),
+        ("keepalives_count", "3".to_owned()),
+        ("tcp_user_timeout", "15000".to_owned()),
+        ("target_session_attrs", "read-write".to_owned()),
+    ];
+    let mut text = url.to_owned();
+    for (name, value) in defaults {
+        if !url.contains(&format!("{name}=")) {
+            let separator = if text.contains('?') { '&' } else { '?' };
+            text.push_str(&format!("{separator}{name}={value}"));
+        }
+    }
+    zeroize::Zeroizing::new(text)
+}
+
+type SecretUrl = zeroize::Zeroizing<String>;
+
+#[derive(QueryableByName)]
+struct Durability {
+    #[diesel(sql_type = sql_types::Text)]
+    synchronous_commit: String,
+    #[diesel(sql_type = sql_types::Text)]
+    fsync: String,
+}
+
+fn check_durability(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let found: Durability = sql_query(
+        "SELECT current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync",
+    )
+    .get_result(connection)?;
+    for (name, value) in [("synchronous_commit", found.synchronous_commit), ("fsync", found.fsync)] {
+        if value == "off" {
+            return Err(StoreError::Unusable(format!(
+                "PostgreSQL runs with {name} = off: what it confirms may not be on disk; turn it on"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! SQLite: durable settings, and a version that keeps its promises.
+
+use std::path::Path;
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types};
+
+use super::StoreError;
+use super::backend::Purpose;
+
+/// Versions before it can lose committed transactions in WAL mode (the "WAL-reset" race).
+const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
+
+/// Each on its own, the wait for locks first: the others may need it.
+const SETTINGS: [&str; 8] = [
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA journal_mode = WAL",
+    // Every COMMIT reaches the disk before it returns.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA fullfsync = 1",
+    "PRAGMA checkpoint_fullfsync = 1",
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA temp_store = MEMORY",
+];
+
+/// Opens the file, which is made if need be, with its folder.
+pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreError> {
+    let shown = path.display();
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| StoreError::Unusable(format!("cannot make the folder of {shown}: {error}")))?;
+    }
+    let text =
+        path.to_str().ok_or_else(|| StoreError::Unusable(format!("{shown}: the path is not UTF-8")))?;
+    let mut connection = SqliteConnection::establish(text)
+        .map_err(|error| StoreError::Unavailable(format!("cannot open {shown}: {error}")))?;
+    for setting in SETTINGS {
+        connection.batch_execute(setting)?;
+    }
+    if purpose == Purpose::Read {
+        connection.batch_execute("PRAGMA query_only = ON")?;
+    }
+    check_version(&mut connection)?;
+    Ok(connection)
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = sql_types::Text)]
+    version: String,
+}
+
+fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let Version { version } = sql_query("SELECT sqlite_version() AS version").get_result(connection)?;
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if found < VERSION_MIN {
+        return Err(StoreError::Unusable(format!(
+            "SQLite {version} can lose committed transactions; build with the bundled one (3.51.3 or later)"
+        )));
+    }
+    Ok(())
+}

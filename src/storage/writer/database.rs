@@ -1,0 +1,93 @@
+//! The store behind the writer: a connection to the real database.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use chrono::{DateTime, Utc};
+
+use super::{BatchFailure, BatchStore};
+use crate::domain::event::{Outcome, Recording};
+use crate::storage::backend::Purpose;
+use crate::storage::error::Failure;
+use crate::storage::{AnyConnection, Connector, StoreError, events};
+
+/// One writing connection.
+pub struct DatabaseStore {
+    connector: Connector,
+    connection: AnyConnection,
+}
+
+impl DatabaseStore {
+    /// Connects.
+    pub fn connect(connector: Connector) -> Result<Self, StoreError> {
+        let connection = connector.connect(Purpose::Write)?;
+        Ok(Self { connector, connection })
+    }
+
+    fn transaction(
+        &mut self,
+        batch: &[Recording],
+        received_at: DateTime<Utc>,
+    ) -> Result<Vec<Outcome>, TransactionError> {
+        self.connection.write(|c| events::record(c, batch, received_at).map_err(TransactionError::Work))
+    }
+}
+
+impl BatchStore for DatabaseStore {
+    fn commit(
+        &mut self,
+        batch: &[Recording],
+        received_at: DateTime<Utc>,
+    ) -> Result<Vec<Outcome>, BatchFailure> {
+        // A panic here would end the thread, and with it every later callback: it counts as a
+        // refusal, which also replaces the connection it may have left in the middle of something.
+        match catch_unwind(AssertUnwindSafe(|| self.transaction(batch, received_at))) {
+            Ok(result) => result.map_err(BatchFailure::from),
+            Err(_) => Err(BatchFailure::Refused("a panic while writing".to_owned())),
+        }
+    }
+
+    fn reconnect(&mut self) -> Result<(), StoreError> {
+        self.connection = self.connector.connect(Purpose::Write)?;
+        Ok(())
+    }
+}
+
+/// Either part of a transaction may fail: the work, or BEGIN and COMMIT around it.
+enum TransactionError {
+    Work(StoreError),
+    Frame(diesel::result::Error),
+}
+
+impl From<diesel::result::Error> for TransactionError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl From<TransactionError> for BatchFailure {
+    fn from(error: TransactionError) -> Self {
+        let error = match error {
+            TransactionError::Frame(error) => return Self::of(&error),
+            TransactionError::Work(error) => error,
+        };
+        match error {
+            StoreError::Failed(failure, why) => Self::with(failure, why),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+impl BatchFailure {
+    fn of(error: &diesel::result::Error) -> Self {
+        Self::with(Failure::of(error), crate::storage::error::describe(error))
+    }
+
+    fn with(failure: Failure, why: String) -> Self {
+        match failure {
+            Failure::Lost => Self::Lost(why),
+            Failure::Contended => Self::Contended(why),
+            Failure::Exhausted => Self::Exhausted(why),
+            Failure::Refused => Self::Refused(why),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Log lines: JSON for machines, or human-readable, on standard error.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::{LogFormat, Telemetry};
+
+/// Installs the process's log. A second call does nothing.
+///
+/// # Errors
+/// `telemetry.log_level` is no filter.
+pub fn init(settings: &Telemetry) -> Result<(), String> {
+    let filter = EnvFilter::try_new(directives(&settings.log_level))
+        .map_err(|error| format!("telemetry.log_level {:?}: {error}", settings.log_level))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let installed = match settings.log_format {
+        LogFormat::Json => registry.with(lines.json().flatten_event(true).with_current_span(true)).try_init(),
+        LogFormat::Human => {
+            let colours = std::io::stderr().is_terminal();
+            registry.with(lines.compact().with_target(false).with_ansi(colours)).try_init()
+        }
+    };
+    if installed.is_err() {
+        tracing::debug!("the log was installed before");
+    }
+    Ok(())
+}
+
+/// A plain level, without the web server's own remarks below warnings.
+fn directives(level: &str) -> String {
+    match level {
+        "info" | "warn" => format!("{level},actix_server=warn"),
+        other => other.to_owned(),
+    }
+}

@@ -1,0 +1,116 @@
+//! Figures for Prometheus. Each server has a registry of its own: nothing is global.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// How a request ended. The sum over all labels is the number of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    /// The endpoint's name, `unknown` for paths that there are not.
+    pub endpoint: &'static str,
+    /// The HTTP status, 0 when the client left before its answer.
+    pub status: u16,
+    /// `accepted`, `duplicate`, `ok`, an error code, or the exact reason behind a 401.
+    pub reason: &'static str,
+}
+
+/// Everything the service counts.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests that arrived.
+    pub requests: Counter,
+    /// Requests by how they ended.
+    pub outcomes: Family<OutcomeLabels, Counter>,
+    /// From a request's head to its answer.
+    pub request_seconds: Histogram,
+    /// The writer's figures.
+    pub writer: WriterMetrics,
+    pool_connections: Gauge,
+    pool_idle: Gauge,
+    key_age_seconds: Gauge<f64, AtomicU64>,
+}
+
+/// The writer's figures.
+#[derive(Clone)]
+pub struct WriterMetrics {
+    /// Events waiting.
+    pub queue_depth: Gauge,
+    /// Events per transaction.
+    pub batch_events: Histogram,
+    /// How long transactions took, retries included.
+    pub commit_seconds: Histogram,
+}
+
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.5, 10.0];
+const EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+impl Metrics {
+    /// All figures at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("conversiond");
+        let requests = Counter::default();
+        registry.register("requests", "Requests that arrived", requests.clone());
+        let outcomes = Family::default();
+        registry.register("outcomes", "Requests by how they ended", outcomes.clone());
+        let request_seconds = Histogram::new(SECONDS);
+        registry.register_with_unit("request", "From head to answer", Unit::Seconds, request_seconds.clone());
+        let writer = WriterMetrics {
+            queue_depth: Gauge::default(),
+            batch_events: Histogram::new(EVENTS),
+            commit_seconds: Histogram::new(SECONDS),
+        };
+        registry.register("queue_depth", "Events waiting to be written", writer.queue_depth.clone());
+        registry.register("batch_events", "Events per transaction", writer.batch_events.clone());
+        registry.register_with_unit(
+            "commit",
+            "Transactions, retries included",
+            Unit::Seconds,
+            writer.commit_seconds.clone(),
+        );
+        let (pool_connections, pool_idle) = (Gauge::default(), Gauge::default());
+        registry.register("pool_connections", "Open connections for reading", pool_connections.clone());
+        registry.register("pool_idle", "Of them, idle", pool_idle.clone());
+        let key_age_seconds = Gauge::default();
+        registry.register_with_unit(
+            "keys_age",
+            "Since keys were last read",
+            Unit::Seconds,
+            key_age_seconds.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            outcomes,
+            request_seconds,
+            writer,
+            pool_connections,
+            pool_idle,
+            key_age_seconds,
+        }
+    }
+
+    /// The exposition text, with the figures that are read at the time.
+    pub fn render(&self, pool: (u32, u32), key_age_seconds: f64) -> String {
+        self.pool_connections.set(pool.0.into());
+        self.pool_idle.set(pool.1.into());
+        self.key_age_seconds.set(key_age_seconds);
+        let mut out = String::new();
+        match text::encode(&mut out, &self.registry) {
+            Ok(()) => out,
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

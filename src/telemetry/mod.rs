@@ -1,0 +1,7 @@
+//! What operators see: logs and figures.
+
+mod logging;
+mod metrics;
+
+pub use logging::init as init_logging;
+pub use metrics::{Metrics, OutcomeLabels, WriterMetrics};
