@@ -127,7 +127,7 @@ fn sqlite_file(context: &Context) -> DatabaseFile {
     let Ok(stat) = nix::sys::statvfs::statvfs(path) else {
         return DatabaseFile::There(Err(format!("{}: its file system cannot be read", path.display())));
     };
-    let free = u64::from(stat.blocks_available()).saturating_mul(stat.fragment_size()) >> 20;
+    let free = stat.blocks_available().saturating_mul(stat.fragment_size()) >> 20;
     if free < 1_024 {
         return DatabaseFile::There(Err(format!("only {free} MiB are free for {}", path.display())));
     }

@@ -22,7 +22,7 @@ pub struct Sign {
     /// The key that signs.
     #[arg(long, value_name = "KEY")]
     key_id: String,
-    /// A file with the secret, `-` = standard input; else CONVERSIOND_SECRET is taken.
+    /// A file with the secret, `-` = standard input; else `CONVERSIOND_SECRET` is taken.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// What the signature binds.

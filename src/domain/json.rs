@@ -113,11 +113,11 @@ pub fn same_value(left: &str, right: &str) -> bool {
 /// Reads one JSON text.
 pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Syntax(e.to_string()))?;
-    let raw: &RawValue = serde_json::from_str(text).map_err(syntax)?;
+    let raw: &RawValue = serde_json::from_str(text).map_err(|e| syntax(&e))?;
     value(raw, 1)
 }
 
-fn syntax(error: serde_json::Error) -> JsonError {
+fn syntax(error: &serde_json::Error) -> JsonError {
     JsonError::Syntax(error.to_string())
 }
 
@@ -129,7 +129,7 @@ fn value(raw: &RawValue, depth: usize) -> Result<Json<'_>, JsonError> {
         Some(b'{' | b'[') if depth > DEPTH_MAX => Err(JsonError::TooDeep),
         Some(b'{') => object(text, depth),
         Some(b'[') => {
-            let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
+            let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| syntax(&e))?;
             elements.into_iter().map(|raw| value(raw, depth + 1)).collect::<Result<_, _>>().map(Json::Array)
         }
         Some(b'"') => string(text).map(Json::String),
@@ -141,7 +141,7 @@ fn value(raw: &RawValue, depth: usize) -> Result<Json<'_>, JsonError> {
 }
 
 fn object(text: &str, depth: usize) -> Result<Json<'_>, JsonError> {
-    let RawMembers(raw) = serde_json::from_str(text).map_err(syntax)?;
+    let RawMembers(raw) = serde_json::from_str(text).map_err(|e| syntax(&e))?;
     let mut names = HashSet::with_capacity(raw.len());
     for (name, _) in &raw {
         if !names.insert(name.as_ref()) {
@@ -159,7 +159,7 @@ fn object(text: &str, depth: usize) -> Result<Json<'_>, JsonError> {
 }
 
 fn string(text: &str) -> Result<Cow<'_, str>, JsonError> {
-    let Text(decoded) = serde_json::from_str(text).map_err(syntax)?;
+    let Text(decoded) = serde_json::from_str(text).map_err(|e| syntax(&e))?;
     if decoded.contains('\0') { Err(JsonError::Nul) } else { Ok(decoded) }
 }
 

@@ -3,22 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::QueryResult;
 use diesel::RunQueryDsl as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
-use diesel::{PgConnection, QueryResult, SqliteConnection};
 
-use super::{StoreError, postgres, sqlite};
+use super::{AnyConnection, StoreError, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
-
-/// A connection to either database. Never made by the derived `establish`, which would try one
-/// backend after the other.
-#[derive(diesel::MultiConnection)]
-pub enum AnyConnection {
-    /// PostgreSQL, or what speaks its language.
-    Postgres(PgConnection),
-    /// The embedded database.
-    Sqlite(SqliteConnection),
-}
 
 /// Makes connections.
 #[derive(Clone)]

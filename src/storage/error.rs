@@ -42,7 +42,7 @@ impl From<diesel::ConnectionError> for StoreError {
 pub enum Failure {
     /// The connection is gone or of no use (08*, 57P0x, 25006): reconnect, run it again.
     Lost,
-    /// Another transaction was in the way (40001, SQLITE_BUSY): run it again.
+    /// Another transaction was in the way (40001, `SQLITE_BUSY`): run it again.
     Contended,
     /// The disk is full or failing: every transaction would fail.
     Exhausted,

@@ -3,6 +3,7 @@
 //! SQLite (embedded, compiled in) and PostgreSQL share one schema, one text per query and one set
 //! of tests. Where their SQL truly differs two functions stand side by side ([`events`]).
 
+mod any_connection;
 pub mod backend;
 pub mod error;
 pub mod events;
@@ -12,11 +13,12 @@ pub mod merchants;
 pub mod migrate;
 pub mod pool;
 mod postgres;
-pub mod schema;
+mod schema;
 mod sqlite;
 pub mod token_keys;
 pub mod writer;
 
-pub use backend::{AnyConnection, Connector, Purpose, database_now, ping};
+pub use any_connection::AnyConnection;
+pub use backend::{Connector, Purpose, database_now, ping};
 pub use error::StoreError;
 pub use pool::Reader;

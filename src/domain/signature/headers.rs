@@ -223,8 +223,17 @@ mod tests {
     #[test]
     fn malformed_signatures_are_told_apart_from_missing_ones() {
         let nine = [HEX; 9].join(",");
-        for bad in ["abc", "v1=", "v2=zz", "v3=abc", "sha256=abc", ",", &format!("{HEX},"), &nine, &HEX[1..]]
-        {
+        for bad in [
+            "abc",
+            "v1=",
+            "v2=zz",
+            "v3=abc",
+            "sha256=abc",
+            ",",
+            &format!("{HEX},"),
+            &nine,
+            HEX.trim_start_matches('3'),
+        ] {
             assert!(matches!(headers("1764109104", bad).parse(), Err(HeaderError::Malformed(..))), "{bad}");
         }
         assert_eq!(headers("1764109104", "").parse(), Err(HeaderError::Missing("X-Signature")));

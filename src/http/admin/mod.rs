@@ -69,7 +69,7 @@ fn verdict(check: Result<(), String>) -> String {
 }
 
 async fn database(state: &AppState) -> Result<(), String> {
-    let asking = state.ingest.reader.run(|connection| crate::storage::ping(connection));
+    let asking = state.ingest.reader.run(crate::storage::ping);
     match tokio::time::timeout(CHECK_TIMEOUT, asking).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(StoreError::Overloaded(why))) => Err(why.to_owned()),

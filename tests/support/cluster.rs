@@ -1,0 +1,168 @@
+//! A throw-away PostgreSQL server from installed binaries, as an unprivileged user, gone with the
+//! test process that started it.
+
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
+
+/// A running server.
+pub struct Cluster {
+    binaries: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    user: Option<(u32, u32)>,
+    /// Stops the server when the pipe to it closes, which it does however the tests end.
+    guardian: std::sync::Mutex<Child>,
+}
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// Runs the server until standard input ends, then stops it at once and removes its folder.
+const GUARDIAN: &str = r#"
+"$1/postgres" -D "$2/data" >>"$2/log" 2>&1 & server=$!
+cat >/dev/null
+kill -QUIT "$server" 2>/dev/null
+wait "$server"
+rm -rf "$2"
+"#;
+
+impl Cluster {
+    /// The server that the tests of this process share; `None` where PostgreSQL is not installed.
+    pub fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Cluster>> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(&[])).as_ref()
+    }
+
+    /// A server of its own, with further settings.
+    pub fn start(settings: &[&str]) -> Option<Self> {
+        let Some(binaries) = installed() else {
+            let required = std::env::var("CONVERSIOND_TEST_POSTGRES").is_ok_and(|value| value == "require");
+            assert!(!required, "CONVERSIOND_TEST_POSTGRES=require, but no PostgreSQL server is installed");
+            eprintln!("skipped: PostgreSQL's server is not installed (looked in `pg_config --bindir`)");
+            return None;
+        };
+        let user = nix::unistd::geteuid().is_root().then(|| {
+            let user =
+                ["postgres", "nobody"].iter().find_map(|name| nix::unistd::User::from_name(name).ok()?);
+            let user = user.expect("root needs a user to run PostgreSQL as");
+            (user.uid.as_raw(), user.gid.as_raw())
+        });
+        let folder = std::env::temp_dir().join(format!(
+            "conversiond-pg-{}-{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        ));
+        std::fs::create_dir(&folder).expect("a folder for PostgreSQL");
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        if let Some((uid, gid)) = user {
+            chown(&folder, Some(uid), Some(gid)).expect("the folder's owner");
+        }
+        let port = free_port();
+        initialise(&binaries, &folder, user, port, settings);
+        let guardian = guard(&binaries, &folder, user);
+        let cluster = Self { binaries, folder, port, user, guardian: std::sync::Mutex::new(guardian) };
+        cluster.wait_until_up();
+        Some(cluster)
+    }
+
+    /// The URL of a database of this server.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://conversiond@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The TCP port, for proxies in between.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A fresh, empty database.
+    pub fn create_database(&self) -> String {
+        let name = format!("t{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut admin = PgConnection::establish(&self.url("postgres")).expect("PostgreSQL answers");
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).expect("a database");
+        name
+    }
+
+    /// Stops the server at once, as a crash would, and waits until it is gone.
+    pub fn stop(&self) {
+        let mut guardian = self.guardian.lock().unwrap();
+        let keep = self.folder.with_extension("kept");
+        // The guardian removes the folder; the data must outlive it.
+        std::fs::rename(&self.folder, &keep).unwrap();
+        drop(guardian.stdin.take());
+        guardian.wait().unwrap();
+        std::fs::rename(&keep, &self.folder).unwrap();
+        let _ = std::fs::remove_file(self.folder.join("data/postmaster.pid"));
+    }
+
+    /// Starts the server again on its data.
+    pub fn start_again(&self) {
+        *self.guardian.lock().unwrap() = guard(&self.binaries, &self.folder, self.user);
+        self.wait_until_up();
+    }
+
+    fn wait_until_up(&self) {
+        for _ in 0..600 {
+            if PgConnection::establish(&self.url("postgres")).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        panic!("PostgreSQL did not start:\n{log}");
+    }
+}
+
+fn installed() -> Option<PathBuf> {
+    let output = Command::new("pg_config").arg("--bindir").output().ok()?;
+    let folder = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file()).then_some(folder)
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
+    match user {
+        Some((uid, gid)) => command.uid(uid).gid(gid),
+        None => command,
+    }
+}
+
+fn initialise(binaries: &Path, folder: &Path, user: Option<(u32, u32)>, port: u16, settings: &[&str]) {
+    let mut initdb = Command::new(binaries.join("initdb"));
+    initdb.current_dir(folder).arg("-D").arg(folder.join("data"));
+    initdb.args(["-U", "conversiond", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+    let output = as_user(&mut initdb, user).output().expect("initdb runs");
+    assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+    let mut text = format!(
+        "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\n\
+         max_connections = 200\nshared_buffers = 64MB\n"
+    );
+    for setting in settings {
+        text.push_str(setting);
+        text.push('\n');
+    }
+    let file = folder.join("data/postgresql.auto.conf");
+    std::fs::write(&file, text).unwrap();
+    if let Some((uid, gid)) = user {
+        chown(&file, Some(uid), Some(gid)).unwrap();
+    }
+}
+
+fn guard(binaries: &Path, folder: &Path, user: Option<(u32, u32)>) -> Child {
+    let mut shell = Command::new("sh");
+    shell.current_dir(folder).args(["-c", GUARDIAN, "guardian"]).arg(binaries).arg(folder);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Of its own, so that Ctrl-C on the tests does not kill the guardian before it has tidied up.
+    as_user(&mut shell, user).process_group(0).spawn().expect("the guardian starts")
+}
