@@ -9,7 +9,9 @@ pub mod process;
 pub mod service;
 
 pub use backend::{Backend, TestDatabase};
+#[allow(unused_imports, reason = "as above")]
 pub use caller::Caller;
+#[allow(unused_imports, reason = "as above")]
 pub use service::Service;
 
 /// Declares tests that run on SQLite and on PostgreSQL: `async fn name(backend: Backend) { … }`.

@@ -2,10 +2,16 @@
 
 use std::collections::HashSet;
 
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use super::row::NewRow;
 use crate::storage::schema::events;
+
+/// A row that has the proposed id already is this batch's own, whose commit succeeded unseen: it is
+/// no further delivery. A comparison is 0 or 1.
+const COUNT_UP: &str = "events.times_received + (events.event_id <> excluded.event_id)";
 
 /// Inserts, or counts up what is there. Returns the ids that the rows have now: a row was inserted
 /// exactly when its proposed id is among them.
@@ -22,7 +28,7 @@ pub fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>]) -> QueryRe
                 events::own_id,
             ))
             .do_update()
-            .set(events::times_received.eq(events::times_received + 1))
+            .set(events::times_received.eq(sql::<BigInt>(COUNT_UP)))
             .returning(events::event_id)
             .get_result(connection)?;
         ids.insert(id);

@@ -1,0 +1,241 @@
+//! The writer's policy against a store that fails as told.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use conversiond::config::Ingest;
+use conversiond::domain::event::{Outcome, Recorded, Recording};
+use conversiond::domain::time::Clock;
+use conversiond::storage::StoreError;
+use conversiond::storage::writer::{BatchFailure, BatchStore, Writer};
+use conversiond::telemetry::Metrics;
+use serde_json::json;
+
+use crate::events::{merchant, recording};
+use crate::support::clock::TestClock;
+use crate::support::eventually;
+
+/// What the store is told to do, and what it saw.
+#[derive(Clone, Default)]
+struct Script {
+    /// Failures of the next commits, in order.
+    failures: Arc<Mutex<VecDeque<BatchFailure>>>,
+    /// Failures of the next reconnects.
+    unreachable: Arc<Mutex<u32>>,
+    /// Orders that the database refuses.
+    poison: Arc<Mutex<Vec<String>>>,
+    /// How many batches came in.
+    entered: Arc<AtomicUsize>,
+    /// Sizes of the batches tried.
+    tried: Arc<Mutex<Vec<usize>>>,
+}
+
+struct ScriptedStore {
+    script: Script,
+    gate: Option<Receiver<()>>,
+}
+
+impl BatchStore for ScriptedStore {
+    fn commit(&mut self, batch: &[Recording], received_at: DateTime<Utc>) -> Result<Vec<Outcome>, BatchFailure> {
+        self.script.entered.fetch_add(1, Ordering::SeqCst);
+        if let Some(gate) = &self.gate {
+            // Closed for good once the test has let go of it.
+            let _ = gate.recv();
+        }
+        self.script.tried.lock().unwrap().push(batch.len());
+        if let Some(failure) = self.script.failures.lock().unwrap().pop_front() {
+            return Err(failure);
+        }
+        let poison = self.script.poison.lock().unwrap();
+        if batch.iter().any(|one| poison.contains(&order(one))) {
+            return Err(BatchFailure::Refused("poison".to_owned()));
+        }
+        Ok(batch.iter().map(|one| Outcome::Accepted(Recorded::new(one, received_at))).collect())
+    }
+
+    fn reconnect(&mut self) -> Result<(), StoreError> {
+        let mut unreachable = self.script.unreachable.lock().unwrap();
+        match unreachable.checked_sub(1) {
+            Some(left) => {
+                *unreachable = left;
+                Err(StoreError::Unavailable("away".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn order(recording: &Recording) -> String {
+    recording.callback.event.order().as_str().to_owned()
+}
+
+fn event(order: usize) -> Recording {
+    recording(&merchant(1), &json!({"externalOrderId": format!("O-{order}"), "amount": "1"}))
+}
+
+struct Bench {
+    writer: Writer,
+    script: Script,
+    clock: Arc<TestClock>,
+    metrics: Metrics,
+    gate: Option<Sender<()>>,
+    threads: conversiond::storage::writer::WriterThreads,
+}
+
+fn start(gated: bool, change: impl FnOnce(&mut Ingest)) -> Bench {
+    let mut limits = Ingest {
+        queue_events: 100,
+        queue_bytes: 1 << 22,
+        batch_events: 64,
+        batch_bytes: 1 << 20,
+        answer_timeout_s: 10,
+    };
+    change(&mut limits);
+    let (opener, gate) = channel();
+    let script = Script::default();
+    let clock = Arc::new(TestClock::default());
+    let store = ScriptedStore { script: script.clone(), gate: gated.then_some(gate) };
+    let shared: Arc<dyn Clock> = clock.clone();
+    let metrics = Metrics::new();
+    let (writer, threads) = Writer::start(vec![store], &limits, &shared, &metrics.writer).unwrap();
+    Bench { writer, script, clock, metrics, gate: gated.then_some(opener), threads }
+}
+
+fn send(writer: &Writer, recording: Recording) -> tokio::task::JoinHandle<Result<Outcome, StoreError>> {
+    let writer = writer.clone();
+    tokio::spawn(async move { writer.record(recording).await })
+}
+
+/// Queues events behind a first one that the gate holds back, so that they form one batch.
+async fn queue(bench: &Bench, events: impl IntoIterator<Item = Recording>) -> Vec<tokio::task::JoinHandle<Result<Outcome, StoreError>>> {
+    let mut calls = vec![send(&bench.writer, event(999))];
+    eventually("the store has the first", async || bench.script.entered.load(Ordering::SeqCst) == 1).await;
+    for (before, event) in events.into_iter().enumerate() {
+        calls.push(send(&bench.writer, event));
+        let waiting = i64::try_from(before + 1).unwrap();
+        eventually("it is in the queue", async || bench.metrics.writer.queue_depth.get() == waiting).await;
+    }
+    calls
+}
+
+#[tokio::test]
+async fn what_waits_during_a_commit_is_written_together() {
+    let mut bench = start(true, |_| {});
+    let calls = queue(&bench, (0..20).map(event)).await;
+    drop(bench.gate.take());
+    for call in calls {
+        assert!(matches!(call.await.unwrap(), Ok(Outcome::Accepted(_))));
+    }
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1, 20]);
+}
+
+#[tokio::test]
+async fn a_poison_event_fails_alone_after_log_n_splits() {
+    let mut bench = start(true, |_| {});
+    bench.script.poison.lock().unwrap().push("O-13".to_owned());
+    let calls = queue(&bench, (0..32).map(event)).await;
+    drop(bench.gate.take());
+    for (number, call) in calls.into_iter().enumerate() {
+        let result = call.await.unwrap();
+        // The first call is the one that held the gate.
+        if number == 14 {
+            assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
+        } else {
+            assert!(matches!(result, Ok(Outcome::Accepted(_))), "{number}: {result:?}");
+        }
+    }
+    let tried = bench.script.tried.lock().unwrap().len();
+    assert!(tried <= 1 + 3 * 6, "{tried} commits for one poison event of 32");
+}
+
+#[tokio::test]
+async fn contention_and_a_lost_connection_are_tried_again() {
+    let bench = start(false, |_| {});
+    for failure in [BatchFailure::Contended("40001".into()), BatchFailure::Lost("reset".into())] {
+        bench.script.failures.lock().unwrap().push_back(failure);
+        assert!(matches!(bench.writer.record(event(1)).await, Ok(Outcome::Accepted(_))));
+    }
+    assert!(bench.writer.is_available());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_at_once_and_nothing_is_halved() {
+    let mut bench = start(true, |_| {});
+    let calls = queue(&bench, (0..8).map(event)).await;
+    bench.script.failures.lock().unwrap().extend([BatchFailure::Exhausted("full".into()), BatchFailure::Exhausted("full".into())]);
+    drop(bench.gate.take());
+    for call in calls {
+        assert!(matches!(call.await.unwrap(), Err(StoreError::Unavailable(_))));
+    }
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1, 8]);
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_callers_are_told_at_once_and_service_resumes_by_itself() {
+    let bench = start(false, |_| {});
+    *bench.script.unreachable.lock().unwrap() = 4;
+    bench.script.failures.lock().unwrap().push_back(BatchFailure::Lost("gone".into()));
+    assert!(matches!(bench.writer.record(event(1)).await, Err(StoreError::Unavailable(_))));
+    eventually("the writer says so", async || !bench.writer.is_available()).await;
+    assert!(matches!(bench.writer.record(event(2)).await, Err(StoreError::Unavailable(_))));
+    eventually("the writer is back", async || bench.writer.is_available()).await;
+    assert!(matches!(bench.writer.record(event(3)).await, Ok(Outcome::Accepted(_))));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_takes_nothing() {
+    let mut bench = start(true, |limits| limits.queue_events = 4);
+    let calls = queue(&bench, (0..4).map(event)).await;
+    let refused = bench.writer.record(event(5)).await;
+    assert!(matches!(refused, Err(StoreError::Overloaded(_))), "{refused:?}");
+    drop(bench.gate.take());
+    for call in calls {
+        assert!(matches!(call.await.unwrap(), Ok(Outcome::Accepted(_))));
+    }
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4]);
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_in_bytes_too() {
+    let mut bench = start(true, |limits| limits.queue_bytes = 2_000);
+    let fit = 2_000 / event(1).weight();
+    let calls = queue(&bench, (1..fit).map(event)).await;
+    let refused = bench.writer.record(event(99)).await;
+    assert!(matches!(refused, Err(StoreError::Overloaded(_))), "{refused:?}");
+    drop(bench.gate.take());
+    for call in calls {
+        assert!(call.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn who_waited_too_long_is_not_written_after_being_told_so() {
+    let mut bench = start(true, |_| {});
+    let calls = queue(&bench, (0..3).map(event)).await;
+    bench.clock.advance(chrono::TimeDelta::seconds(11));
+    drop(bench.gate.take());
+    let mut calls = calls.into_iter();
+    // Its transaction was open already.
+    assert!(calls.next().unwrap().await.unwrap().is_ok());
+    for call in calls {
+        assert!(matches!(call.await.unwrap(), Err(StoreError::Unavailable(_))));
+    }
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_writes_everything_taken() {
+    let mut bench = start(true, |_| {});
+    let calls = queue(&bench, (0..50).map(event)).await;
+    drop(bench.writer);
+    drop(bench.gate.take());
+    for call in calls {
+        assert!(matches!(call.await.unwrap(), Ok(Outcome::Accepted(_))));
+    }
+    let threads = bench.threads;
+    tokio::task::spawn_blocking(move || threads.join()).await.unwrap();
+    assert_eq!(bench.script.tried.lock().unwrap().iter().sum::<usize>(), 51);
+}
