@@ -1,0 +1,112 @@
+//! The database goes away and comes back; the queue overflows; instances start together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection as _;
+use conversiond::storage::{Connector, Purpose};
+use serde_json::json;
+
+use crate::load::{Crowd, Promises, caller, check};
+use crate::support::cluster::Cluster;
+use crate::support::process::ServeProcess;
+use crate::support::service::Setup;
+use crate::support::{Backend, Service, TestDatabase, eventually};
+
+#[allow(clippy::disallowed_methods, reason = "a promise in real time")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_stopped_under_load_is_503_and_service_resumes_by_itself() {
+    let Some(cluster) = Cluster::start(&[]) else { return };
+    let database = TestDatabase::at(cluster.url(&cluster.create_database()));
+    let mut caller = caller(&database);
+    let service = ServeProcess::start(&database);
+    caller.base = service.base.clone();
+    let promises = Arc::new(Promises::default());
+    for _ in 0..3 {
+        let before = promises.acknowledged();
+        let away = promises.refused("storage_unavailable");
+        let crowd = Crowd::start(16, &caller, &promises);
+        eventually("load is on", async || promises.acknowledged() > before + 50).await;
+        tokio::task::block_in_place(|| cluster.stop());
+        eventually("callers are told", async || promises.refused("storage_unavailable") > away + 20).await;
+        let readiness = caller.http.get(format!("{}/readyz", service.admin)).send().await.unwrap();
+        assert_eq!(readiness.status(), 503);
+        assert!(readiness.text().await.unwrap().contains("database"));
+        tokio::task::block_in_place(|| cluster.start_again());
+        let (back, resumed) = (instant(), promises.acknowledged());
+        eventually("service resumes", async || promises.acknowledged() > resumed).await;
+        assert!(back.elapsed() < Duration::from_secs(5), "resumed after {:?}", back.elapsed());
+        crowd.stop().await;
+        check(&database, &promises);
+    }
+    let codes: Vec<_> = promises.refused.lock().unwrap().keys().cloned().collect();
+    assert!(codes.iter().all(|(status, code)| (*status, code.as_str()) == (503, "storage_unavailable")), "{codes:?}");
+    assert_eq!(promises.without_retry_after.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(service.terminate().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_is_503_overloaded_and_what_was_taken_is_written() {
+    let database = Backend::Sqlite.database();
+    let service = Service::start_with(database.clone(), "[ingest]\nqueue_events = 8\nbatch_events = 4\n").await;
+    // Another process's transaction holds the writer up.
+    let mut blocker = Connector::new(database.config("").database).connect(Purpose::Write).unwrap();
+    blocker.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let event = |order: usize| json!({"externalOrderId": format!("O-{order}"), "amount": "1", "currency": "USD"});
+    let calls: Vec<_> = (0..64)
+        .map(|order| {
+            let caller = service.caller.clone();
+            let event = event(order);
+            tokio::spawn(async move { caller.post(&event).await })
+        })
+        .collect();
+    eventually("the rest is refused", async || calls.iter().filter(|call| call.is_finished()).count() >= 64 - 12).await;
+    blocker.batch_execute("ROLLBACK").unwrap();
+    let (mut accepted, mut overloaded) = (0, 0);
+    for call in calls {
+        let answer = call.await.unwrap();
+        match answer.word().as_str() {
+            "ACCEPTED" => accepted += 1,
+            "overloaded" => {
+                overloaded += 1;
+                assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+                assert_eq!(answer.at("/retryable"), true);
+            }
+            other => panic!("{other}: {}", answer.text),
+        }
+    }
+    assert_eq!((accepted + overloaded, accepted <= 12, accepted > 0), (64, true, true));
+    assert_eq!(service.count_events(), accepted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_that_start_at_once_on_an_empty_database_all_come_up() {
+    let Some(backend) = Backend::postgres() else { return };
+    for _ in 0..3 {
+        let database = backend.database();
+        let starts: Vec<_> = (0..3)
+            .map(|_| {
+                let database = database.clone();
+                tokio::task::spawn_blocking(move || ServeProcess::start(&database))
+            })
+            .collect();
+        let mut services = Vec::new();
+        for start in starts {
+            services.push(start.await.unwrap());
+        }
+        let mut caller = caller(&database);
+        for service in &services {
+            caller.base = service.base.clone();
+            eventually("the key is known", async || caller.get("/api/v1/conversions").await.status == 200).await;
+        }
+        // Whichever instance made the first token key: all have the same.
+        assert_eq!(Setup::new(&database, "").tokens().newest(), Some(1));
+        for service in services {
+            assert_eq!(service.terminate().0, Some(0));
+        }
+    }
+}
