@@ -52,10 +52,16 @@ pub enum ServeError {
         /// The system's word.
         error: std::io::Error,
     },
+    /// The database did not let go of the writer at shutdown.
+    #[error("the writer did not end in time: what it had taken was not acknowledged")]
+    WriterStuck,
     /// Threads could not be started, or a listener failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
+
+/// How long the writer may take to end once no caller waits for it any more.
+const WRITER_END_MAX: Duration = Duration::from_secs(5);
 
 /// A service that listens and is ready to run.
 pub struct BoundServer {
@@ -99,6 +105,9 @@ pub async fn build_with<S: BatchStore>(
         let mut connection = connector.connect(Purpose::Write)?;
         prepare_schema(&mut connection, config.database.migrate)?;
         ensure_token_key(&mut connection, &master_key, clock.now(), entropy.as_ref())?;
+        if let Some(now) = database_now(&mut connection)? {
+            clock_watch.believe(now, clock.monotonic());
+        }
         loader.load(&mut connection, clock.now())?
     };
     tracing::info!(database = %config.database.url, keys = directory.len(), "database is ready");
@@ -156,9 +165,9 @@ impl BoundServer {
         let _ = admin.await;
         // With the last sender the writer's queue ends, after everything in it.
         drop(state);
-        let joined = tokio::task::spawn_blocking(move || writer_threads.join()).await;
-        if joined.is_err() {
-            tracing::error!("waiting for the writer failed");
+        let joining = tokio::task::spawn_blocking(move || writer_threads.join());
+        if tokio::time::timeout(WRITER_END_MAX, joining).await.is_err() {
+            return Err(ServeError::WriterStuck);
         }
         tracing::info!("everything taken is on disk");
         match failed {

@@ -30,6 +30,7 @@ impl Demo {
         let folder = std::env::temp_dir().join(format!("conversiond-demo-{}", hex::encode(random)));
         std::fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         context.config.database.url = DatabaseUrl::Sqlite(folder.join("conversiond.db"));
+        context.config.database.migrate = true;
         context.config.telemetry.log_format = LogFormat::Human;
         let ring = context.master_key()?;
         let mut connection = context.database()?;
@@ -67,17 +68,24 @@ impl Demo {
         Ok(Self { folder, key, token })
     }
 
+    /// Removes what the demo made.
+    pub fn remove(self) {
+        if let Err(failure) = std::fs::remove_dir_all(&self.folder) {
+            tracing::warn!(%failure, folder = %self.folder.display(), "the demo's folder stays");
+        }
+    }
+
     /// Prints the line to paste.
-    pub fn show(&self, context: &Context, address: SocketAddr) {
+    pub fn show(&self, context: &Context, address: SocketAddr) -> Result<(), Failure> {
         let line = self.line(address);
         context.output.show(&json!({ "curl": line, "folder": self.folder }), || {
             format!(
                 "\nPaste this line into another terminal, twice. The first answer is ACCEPTED and attributed to a\n\
                  click, the second DUPLICATE with the same event_id. It needs curl and openssl.\n\n{line}\n\n\
-                 Everything is in {}; Ctrl-C ends the demo.\n",
+                 Everything is in {} and goes when the demo ends (Ctrl-C).\n",
                 self.folder.display()
             )
-        });
+        })
     }
 
     fn line(&self, address: SocketAddr) -> String {

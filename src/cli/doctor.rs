@@ -42,9 +42,13 @@ pub fn run(context: &Context) -> Result<(), Failure> {
             .map_err(Clone::clone),
     ));
     if let Ok(mut connection) = database {
-        checks.push(Check::new("migrations", migrations(&mut connection)));
+        let migrations = Check::new("migrations", migrations(&mut connection));
+        let migrated = migrations.ok;
+        checks.push(migrations);
         checks.push(Check::new("clock", clock(context, &mut connection)));
-        if let Ok(ring) = master_key {
+        if let Ok(ring) = master_key
+            && migrated
+        {
             checks.push(Check::new("keys", keys(context, &mut connection, ring)));
         }
     }
@@ -57,7 +61,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
             vec![if check.ok { "ok" } else { "FAIL" }.to_owned(), check.name.to_owned(), check.says.clone()]
         };
         table(&checks.iter().map(row).collect::<Vec<_>>())
-    });
+    })?;
     if failed == 0 { Ok(()) } else { Err(format!("{failed} checks failed").into()) }
 }
 

@@ -19,8 +19,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
     if head.split(' ').nth(1) != Some("200") {
         return Err(format!("not ready: {checks}").into());
     }
-    context.output.show(&json!({ "status": "ready" }), || "ready".to_owned());
-    Ok(())
+    context.output.show(&json!({ "status": "ready" }), || "ready".to_owned())
 }
 
 /// Where a listener on "any address" can be reached.

@@ -98,8 +98,7 @@ impl Create {
             require_v2: self.require_v2,
         };
         let issued = issue_key(&mut connection, &ring, request, context.now(), &SystemEntropy)?;
-        show(context, &issued);
-        Ok(())
+        show(context, &issued)
     }
 }
 
@@ -109,8 +108,7 @@ impl Rotate {
         let mut connection = context.database()?;
         let how = (self.overlap, self.drop_oldest);
         let issued = rotate_key(&mut connection, &ring, &self.key, how, context.now(), &SystemEntropy)?;
-        show(context, &issued);
-        Ok(())
+        show(context, &issued)
     }
 }
 
@@ -120,15 +118,14 @@ fn revoke(context: &Context, key: &KeyId) -> Result<(), Failure> {
     }
     context.output.show(&json!({ "key_id": key.as_str(), "revoked": true }), || {
         format!("{key} is revoked; every instance refuses it within 5 s.")
-    });
-    Ok(())
+    })
 }
 
-fn show(context: &Context, issued: &IssuedKey) {
+fn show(context: &Context, issued: &IssuedKey) -> Result<(), Failure> {
     let (key, secret) = (issued.key_id.as_str(), issued.secret.expose_text());
     context.output.show(&json!({ "key_id": key, "secret": secret }), || {
         format!("key     {key}\nsecret  {secret}\nThe secret is shown this once. In force within 5 s.")
-    });
+    })
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
@@ -140,8 +137,7 @@ fn list(context: &Context) -> Result<(), Failure> {
         let mut rows = vec![["KEY", "OWNER", "STATE", "SECRETS", "ALLOWED FROM"].map(str::to_owned).to_vec()];
         rows.extend(keys.iter().map(|key| row(key, &secrets)));
         table(&rows)
-    });
-    Ok(())
+    })
 }
 
 fn describe(key: &StoredKey, secrets: &[StoredSecret]) -> Value {

@@ -24,7 +24,6 @@ impl MasterKey {
             format!(
                 "{secrets} secrets and {token_keys} token keys are now encrypted with master key {newest}."
             )
-        });
-        Ok(())
+        })
     }
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::table;
-use super::{Context, Failure};
+use super::{Context, Failure, Usage};
 use crate::domain::ids::MerchantId;
 use crate::domain::instant;
 use crate::domain::merchant::{self as domain, AttributionWindow, Plan};
@@ -74,10 +74,10 @@ impl Merchant {
                     suspended: None,
                 };
                 if changes.is_empty() {
-                    return Err(
-                        "nothing to change: give --name, --plan, --currency or --attribution-window-days"
-                            .into(),
-                    );
+                    return Err(Usage(
+                        "nothing to change: give --name, --plan, --currency or --attribution-window-days",
+                    )
+                    .into());
                 }
                 change(context, merchant, &changes)
             }
@@ -110,8 +110,7 @@ impl Create {
         let id = account.merchant.id;
         context.output.show(&json!({ "merchant_id": id.to_string() }), || {
             format!("{id}\nNext: conversiond key create --merchant {id}")
-        });
-        Ok(())
+        })
     }
 }
 
@@ -123,8 +122,7 @@ fn change(context: &Context, id: MerchantId, changes: &Changes) -> Result<(), Fa
     let account = merchants::find(&mut connection, id)?.ok_or("the merchant is gone")?;
     context
         .output
-        .show(&describe(&account), || format!("{}\nIn force within 5 s.", table(&[header(), row(&account)])));
-    Ok(())
+        .show(&describe(&account), || format!("{}\nIn force within 5 s.", table(&[header(), row(&account)])))
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
@@ -134,8 +132,7 @@ fn list(context: &Context) -> Result<(), Failure> {
         let mut rows = vec![header()];
         rows.extend(accounts.iter().map(row));
         table(&rows)
-    });
-    Ok(())
+    })
 }
 
 fn describe(account: &Account) -> Value {

@@ -11,6 +11,5 @@ pub fn run(context: &Context) -> Result<(), Failure> {
     context.output.show(&json!({ "applied": applied }), || match applied.as_slice() {
         [] => "The schema is up to date.".to_owned(),
         names => format!("Applied {}.", names.join(", ")),
-    });
-    Ok(())
+    })
 }

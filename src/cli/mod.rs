@@ -69,6 +69,14 @@ enum Command {
 /// What went wrong, in words for the operator.
 type Failure = Box<dyn std::error::Error>;
 
+/// Wrong usage that the parser does not see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(&'static str);
+
+/// The exit code of wrong usage, as the parser's own.
+const USAGE_CODE: u8 = 2;
+
 /// Runs a command.
 pub fn run(cli: Cli) -> ExitCode {
     let result = Context::new(cli.config.as_deref(), cli.json).and_then(|context| match cli.command {
@@ -87,7 +95,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::error(&failure.to_string());
-            ExitCode::FAILURE
+            if failure.is::<Usage>() { USAGE_CODE.into() } else { ExitCode::FAILURE }
         }
     }
 }

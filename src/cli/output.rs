@@ -1,7 +1,11 @@
 //! Printing results.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
+#![expect(clippy::print_stderr, reason = "this is where the command line prints")]
+
+use std::io::Write as _;
 
 use serde::Serialize;
+
+use super::Failure;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -16,15 +20,15 @@ impl Output {
     }
 
     /// Prints a result.
-    pub fn show(self, result: &impl Serialize, text: impl FnOnce() -> String) {
-        if self.json {
-            match serde_json::to_string(result) {
-                Ok(line) => println!("{line}"),
-                Err(failure) => error(&failure.to_string()),
-            }
-        } else {
-            println!("{}", text());
-        }
+    ///
+    /// # Errors
+    /// When nobody takes it: a full disk, a closed pipe.
+    pub fn show(self, result: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let line = if self.json { serde_json::to_string(result)? } else { text() };
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}")
+            .and_then(|()| out.flush())
+            .map_err(|error| format!("cannot write the result to standard output: {error}").into())
     }
 }
 

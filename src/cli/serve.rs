@@ -1,6 +1,7 @@
 //! `conversiond serve`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,8 +26,7 @@ pub struct Serve {
 impl Serve {
     pub fn run(self, mut context: Context) -> Result<(), Failure> {
         if self.print_config {
-            context.output.show(&DEFAULTS, || DEFAULTS.trim_end().to_owned());
-            return Ok(());
+            return context.output.show(&DEFAULTS, || DEFAULTS.trim_end().to_owned());
         }
         let demo = if self.demo { Some(demo::Demo::prepare(&mut context)?) } else { None };
         telemetry::init_logging(&context.config.telemetry)?;
@@ -35,20 +35,25 @@ impl Serve {
             entropy: Arc::new(SystemEntropy),
             master_key: context.master_key()?,
         };
-        tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(64)
             .enable_all()
-            .build()?
-            .block_on(async {
-                let shutdown = shutdown_signal()?;
-                let bound = server::build(&context.config, dependencies).await?;
-                if let Some(demo) = &demo {
-                    demo.show(&context, bound.api_address);
-                }
-                bound.run(shutdown).await?;
-                Ok(())
-            })
+            .build()?;
+        let served = runtime.block_on(async {
+            let shutdown = shutdown_signal()?;
+            let bound = server::build(&context.config, dependencies).await?;
+            if let Some(demo) = &demo {
+                demo.show(&context, bound.api_address)?;
+            }
+            Ok(bound.run(shutdown).await?)
+        });
+        // A query that hangs in the database must not hang the process.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        if let Some(demo) = demo {
+            demo.remove();
+        }
+        served
     }
 }
 

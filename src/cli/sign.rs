@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Context, Failure};
+use super::{Context, Failure, Usage};
 use crate::domain::ids::uuid_v7;
 use crate::domain::secret::SigningSecret;
 use crate::domain::signature::{self, Covered};
@@ -64,7 +64,7 @@ impl Sign {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let from_stdin = |path: &Path| path == Path::new("-");
         if from_stdin(&self.file) && self.secret_file.as_deref().is_some_and(from_stdin) {
-            return Err("the secret and the body cannot both be standard input".into());
+            return Err(Usage("the secret and the body cannot both be standard input").into());
         }
         let secret = self.secret()?;
         let body = read(&self.file)?;
@@ -90,8 +90,7 @@ impl Sign {
             headers.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect();
         context.output.show(&object, || {
             headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
-        });
-        Ok(())
+        })
     }
 
     fn secret(&self) -> Result<SigningSecret, Failure> {

@@ -60,15 +60,18 @@ impl Mint {
         let ring = context.master_key()?;
         let mut connection = context.database()?;
         let now = context.now();
+        let clicked_at = self.clicked_at.unwrap_or(now);
+        if clicked_at < DateTime::UNIX_EPOCH {
+            return Err("a click id cannot hold a time before 1970".into());
+        }
         if merchants::find(&mut connection, self.merchant)?.is_none() {
             return Err(format!("there is no merchant {}", self.merchant).into());
         }
         ensure_token_key(&mut connection, &ring, now, &SystemEntropy)?;
         let tokens = Loader::new(ring, &SystemEntropy).load(&mut connection, now)?.token_ring;
-        let click = ClickId::generate(self.clicked_at.unwrap_or(now), &SystemEntropy);
-        let token = tokens
-            .mint(self.merchant, self.domain, self.url, click)
-            .ok_or("the click lies before 1970, or there is no token key")?;
+        let click = ClickId::generate(clicked_at, &SystemEntropy);
+        let token =
+            tokens.mint(self.merchant, self.domain, self.url, click).ok_or("there is no token key")?;
         let signing = SigningParameters::from_list(&context.config.landing.signing_parameters);
         let appended = self.destination.as_deref().map(|url| landing_url::append(url, &token, &signing));
         let (landing_url, reason) = match &appended {
@@ -89,8 +92,7 @@ impl Mint {
             }
             (Some(url), None) => format!("nim_ct  {token}\nclick   {click}\nurl     {url}"),
             (None, _) => format!("nim_ct  {token}\nclick   {click}"),
-        });
-        Ok(())
+        })
     }
 }
 
@@ -112,8 +114,7 @@ fn inspect(context: &Context, token: &str) -> Result<(), Failure> {
             "genuine, by token key {number}\nmerchant  {}\ndomain    {}\nurl       {}\nclick     {}\nclicked   {clicked_at}",
             token.merchant_id, token.domain_id, token.url_id, token.click_id
         )
-    });
-    Ok(())
+    })
 }
 
 impl TokenKey {
@@ -123,8 +124,7 @@ impl TokenKey {
         let number = rotate_token_key(&mut context.database()?, &ring, context.now(), &SystemEntropy)?;
         context.output.show(&json!({ "key_number": number }), || {
             format!("token key {number} signs from now on; every instance knows it within 5 s.")
-        });
-        Ok(())
+        })
     }
 }
 

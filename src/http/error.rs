@@ -170,7 +170,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Unavailable(_) | StoreError::Failed(..) | StoreError::Unusable(_) => (
                 Code::StorageUnavailable,
-                "Nothing is known to be recorded. Send it again: it will be recorded once.",
+                "The store does not answer. Send the request again: an event is recorded once, however often it is sent.",
             ),
             StoreError::Refused(_) => (Code::InternalError, "It has been logged. Send it again later."),
         };

@@ -1,9 +1,10 @@
 //! Every path there is.
 
 use actix_web::dev::Service as _;
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 
 use super::error::{Code, Problem};
+use super::extract::drain;
 use super::middleware::observe;
 use super::request_context::note;
 use super::{admin, api};
@@ -22,7 +23,7 @@ pub fn api(config: &mut web::ServiceConfig) {
                     })
                     .route(web::post().to(api::create_conversion))
                     .route(web::get().to(api::list_conversions))
-                    .default_service(web::to(|| refuse_method("GET, POST"))),
+                    .default_service(web::to(|payload| refuse_method("GET, POST", payload))),
             )
             .service(
                 web::resource("/api/v1/conversions/{event_id}")
@@ -32,7 +33,7 @@ pub fn api(config: &mut web::ServiceConfig) {
                         service.call(request)
                     })
                     .route(web::get().to(api::get_conversion))
-                    .default_service(web::to(|| refuse_method("GET"))),
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
             .default_service(web::to(no_such_path)),
     );
@@ -46,11 +47,13 @@ pub fn admin(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(admin::metrics));
 }
 
-async fn refuse_method(allow: &'static str) -> Result<String, Problem> {
+async fn refuse_method(allow: &'static str, payload: web::Payload) -> Result<String, Problem> {
+    drain(&mut payload.into_inner()).await;
     let problem = Problem::new(Code::MethodNotAllowed, format!("Allowed: {allow}."));
     Err(Problem { allow: Some(allow), ..problem })
 }
 
-async fn no_such_path(_request: HttpRequest) -> Result<String, Problem> {
+async fn no_such_path(payload: web::Payload) -> Result<String, Problem> {
+    drain(&mut payload.into_inner()).await;
     Err(Problem::new(Code::NotFound, "No such path."))
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -73,7 +73,7 @@ fn read(path: &Path) -> Result<MasterKeyRing, MasterKeyError> {
 /// Writes a fresh key, whole and on disk, under a name that only one of several processes gets.
 fn make(path: &Path, entropy: &dyn Entropy) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));

@@ -10,6 +10,10 @@ use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use super::{AnyConnection, StoreError, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
 
+/// One message, so one round trip. Somebody else's lock on one row must not hold up everybody's
+/// callbacks; `LOCAL`, because a pooler may give the session to another client.
+const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '500ms'";
+
 /// Makes connections.
 #[derive(Clone)]
 pub struct Connector {
@@ -78,7 +82,7 @@ impl AnyConnection {
 
     fn begin(&mut self) -> QueryResult<()> {
         match self {
-            Self::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN"),
+            Self::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, BEGIN_POSTGRES),
             Self::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE"),
         }
     }

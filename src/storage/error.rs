@@ -44,6 +44,8 @@ pub enum Failure {
     Lost,
     /// Another transaction was in the way (40001, `SQLITE_BUSY`): run it again.
     Contended,
+    /// A row is locked by somebody who does not let go (55P03): the others must not wait for it.
+    Blocked,
     /// The disk is full or failing: every transaction would fail.
     Exhausted,
     /// Anything else: perhaps one row's fault.
@@ -66,14 +68,16 @@ impl Failure {
             | DatabaseErrorKind::UnableToSendCommand
             | DatabaseErrorKind::ReadOnlyTransaction => Self::Lost,
             DatabaseErrorKind::SerializationFailure => Self::Contended,
-            _ => Self::of_sqlite_message(info.message()),
+            _ => Self::of_message(info.message()),
         }
     }
 
-    /// SQLite's messages are its API: they are fixed per result code (`sqlite3_errstr`).
-    fn of_sqlite_message(message: &str) -> Self {
+    /// SQLite's messages are fixed per result code (`sqlite3_errstr`). PostgreSQL's may be in
+    /// another language; what they would have told is then found out by halving.
+    fn of_message(message: &str) -> Self {
         match message {
-            "database is locked" | "database table is locked" => Self::Contended,
+            "database is locked" | "database table is locked" | "deadlock detected" => Self::Contended,
+            "canceling statement due to lock timeout" => Self::Blocked,
             "database or disk is full"
             | "disk I/O error"
             | "attempt to write a readonly database"

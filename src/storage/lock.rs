@@ -1,6 +1,7 @@
 //! One `serve` per SQLite file.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use super::StoreError;
@@ -21,7 +22,7 @@ impl ServeLock {
             StoreError::Unusable(format!("cannot lock {}: {error}", database.display()))
         };
         if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(unusable)?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
         }
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).open(name).map_err(unusable)?;

@@ -1,5 +1,8 @@
 //! SQLite: durable settings, and a version that keeps its promises.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use diesel::connection::SimpleConnection;
@@ -28,11 +31,21 @@ const SETTINGS: [&str; 8] = [
 pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreError> {
     let shown = path.display();
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
             .map_err(|error| StoreError::Unusable(format!("cannot make the folder of {shown}: {error}")))?;
     }
     let text =
         path.to_str().ok_or_else(|| StoreError::Unusable(format!("{shown}: the path is not UTF-8")))?;
+    // SQLite would make it readable for all; its -wal and -shm files take over the file's mode.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(StoreError::Unusable(format!("cannot make {shown}: {error}")));
+        }
+        _ => {}
+    }
     let mut connection = SqliteConnection::establish(text)
         .map_err(|error| StoreError::Unavailable(format!("cannot open {shown}: {error}")))?;
     for setting in SETTINGS {

@@ -13,7 +13,7 @@ use crate::config::{LogFormat, Telemetry};
 /// # Errors
 /// `telemetry.log_level` is no filter.
 pub fn init(settings: &Telemetry) -> Result<(), String> {
-    let filter = EnvFilter::try_new(directives(&settings.log_level))
+    let filter = EnvFilter::try_new(directives(&settings.log_level)?)
         .map_err(|error| format!("telemetry.log_level {:?}: {error}", settings.log_level))?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -30,10 +30,13 @@ pub fn init(settings: &Telemetry) -> Result<(), String> {
     Ok(())
 }
 
-/// A plain level, without the web server's own remarks below warnings.
-fn directives(level: &str) -> String {
+/// A plain level, without the web server's own remarks: those about malformed requests could be
+/// made by anybody, in any number. Anything else is taken as a filter.
+fn directives(level: &str) -> Result<String, String> {
     match level {
-        "info" | "warn" => format!("{level},actix_server=warn"),
-        other => other.to_owned(),
+        "error" | "warn" | "info" => Ok(format!("{level},actix_server=warn,actix_http=off")),
+        "debug" | "trace" => Ok(level.to_owned()),
+        filter if filter.contains(['=', ',']) => Ok(filter.to_owned()),
+        other => Err(format!("telemetry.log_level {other:?} must be error, warn, info, debug or trace, or a filter")),
     }
 }

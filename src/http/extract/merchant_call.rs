@@ -57,9 +57,10 @@ impl MerchantCall {
         if self.body.is_empty() {
             return Err(Problem::new(Code::MalformedRequest, "The body is empty."));
         }
-        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let mut lines = request.headers().get_all(header::CONTENT_TYPE);
+        let media_type = lines.next().and_then(|value| value.to_str().ok());
         let essence = media_type.and_then(|text| text.split(';').next()).map(str::trim).unwrap_or("");
-        if !essence.eq_ignore_ascii_case("application/json") {
+        if lines.next().is_some() || !essence.eq_ignore_ascii_case("application/json") {
             return Err(Problem::new(Code::UnsupportedMediaType, "Content-Type must be application/json."));
         }
         Ok(&self.body)

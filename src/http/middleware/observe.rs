@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, web};
 use tracing::Instrument as _;
@@ -46,7 +46,10 @@ async fn answer(
     state: &AppState,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Err(problem) = precheck(&request, &state.limits) {
-        drain(&mut request.take_payload()).await;
+        // A chunked body is not read to its end: what follows it on the connection is never answered.
+        if !request.headers().contains_key(header::TRANSFER_ENCODING) {
+            drain(&mut request.take_payload()).await;
+        }
         return Ok(request.error_response(problem).map_into_boxed_body());
     }
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)

@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Bool, Nullable, Text, Timestamp};
 
+use super::columns::with_event_columns;
 use super::row::NewRow;
 
 /// As [`super::insert_sqlite::insert`]. `DO UPDATE`, not `DO NOTHING`: it tells the original's id,
@@ -19,7 +20,7 @@ pub fn insert(connection: &mut PgConnection, rows: &[NewRow<'_>]) -> QueryResult
     Ok(ids.into_iter().collect())
 }
 
-/// Expands to the statement's struct, its constructor and its text, from one list of columns.
+/// Expands to the statement's struct, its constructor and its text.
 macro_rules! insert_events {
     ($($column:ident: $rust:ty => $sql:ty, $cast:literal, $read:expr;)*) => {
         struct InsertEvents<'a> {
@@ -62,35 +63,7 @@ macro_rules! insert_events {
     };
 }
 
-insert_events! {
-    merchant_id: &'a str => Text, "::text[]", |row| row.merchant_id.as_str();
-    mode: &'a str => Text, "::text[]", |row| row.mode;
-    event_id: &'a str => Text, "::text[]", |row| row.event_id.as_str();
-    event_name: &'a str => Text, "::text[]", |row| row.event_name;
-    order_id: &'a str => Text, "::text[]", |row| row.order_id;
-    own_id: &'a str => Text, "::text[]", |row| row.own_id;
-    external_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.external_id;
-    occurred_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.occurred_at;
-    occurred_given: bool => Bool, "::bool[]", |row| row.occurred_given;
-    received_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.received_at;
-    value_minor: Option<i64> => Nullable<BigInt>, "::bigint[]", |row| row.value_minor;
-    currency: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.currency;
-    attribution: &'a str => Text, "::text[]", |row| row.attribution;
-    attribution_reason: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.attribution_reason;
-    click_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.click_id.as_deref();
-    url_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.url_id.as_deref();
-    domain_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.domain_id.as_deref();
-    clicked_at: Option<NaiveDateTime> => Nullable<Timestamp>, "::timestamp[]", |row| row.clicked_at;
-    product_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.product_id;
-    coupon_code: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.coupon_code;
-    metadata: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.metadata;
-    body: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.body;
-    key_id: &'a str => Text, "::text[]", |row| row.key_id;
-    signature_form: &'a str => Text, "::text[]", |row| row.signature_form;
-    idempotency_key: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.idempotency_key;
-    times_received: i64 => BigInt, "::bigint[]", |row| row.times_received;
-    times_differed: i64 => BigInt, "::bigint[]", |row| row.times_differed;
-}
+with_event_columns!(insert_events);
 
 impl QueryId for InsertEvents<'_> {
     type QueryId = InsertEvents<'static>;

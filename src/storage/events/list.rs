@@ -64,8 +64,8 @@ pub fn find(
     row.map(Row::into_recorded).transpose()
 }
 
-/// A page of a merchant's events, newest first. New events only ever appear before a page, never
-/// within it.
+/// A page of a merchant's events, newest first by id. An id is made just before the queue, so an event
+/// still on its way may yet appear among the newest; older pages do not change.
 pub fn list(
     connection: &mut AnyConnection,
     merchant: MerchantId,

@@ -10,9 +10,7 @@ use crate::domain::money::Money;
 use crate::storage::StoreError;
 use crate::storage::schema::events;
 
-/// A new event. The texts are owned: ids are made into text here, once.
-#[derive(Insertable)]
-#[diesel(table_name = events, treat_none_as_default_value = false)]
+/// A new event. The texts are owned where ids are made into text here, once.
 pub struct NewRow<'a> {
     pub merchant_id: String,
     pub mode: &'static str,
@@ -32,7 +30,6 @@ pub struct NewRow<'a> {
     pub url_id: Option<String>,
     pub domain_id: Option<String>,
     pub clicked_at: Option<NaiveDateTime>,
-    pub late_attribution_at: Option<NaiveDateTime>,
     pub product_id: Option<&'a str>,
     pub coupon_code: Option<&'a str>,
     pub metadata: Option<&'a str>,
@@ -99,7 +96,6 @@ impl<'a> NewRow<'a> {
             url_id: columns.url_id,
             domain_id: columns.domain_id,
             clicked_at: columns.clicked_at,
-            late_attribution_at: None,
             product_id: text(&recorded.product_id),
             coupon_code: text(&recorded.coupon_code),
             metadata: recorded.metadata.as_deref(),

@@ -34,6 +34,8 @@ pub enum BatchFailure {
     Lost(String),
     /// Somebody else was in the way: run it again.
     Contended(String),
+    /// A row is locked by somebody else: run it again in halves, so that the others need not wait.
+    Blocked(String),
     /// Every batch would fail (disk full): tell the callers to come back.
     Exhausted(String),
     /// Perhaps one row's fault: run it again on a new connection, then in halves.
@@ -55,7 +57,6 @@ pub fn commit<S: BatchStore>(
     pause: &mut dyn FnMut(Duration),
 ) -> (Vec<Result<Outcome, StoreError>>, bool) {
     let mut retries = 0;
-    let mut refused_before = false;
     loop {
         let failure = match store.commit(batch, received_at) {
             Ok(outcomes) => return (outcomes.into_iter().map(Ok).collect(), true),
@@ -71,6 +72,10 @@ pub fn commit<S: BatchStore>(
                     return (all(batch, &StoreError::Unavailable(why)), false);
                 }
             }
+            BatchFailure::Blocked(why) if batch.len() == 1 => {
+                return (all(batch, &StoreError::Unavailable(why)), true);
+            }
+            BatchFailure::Blocked(why) => return halve(store, batch, received_at, &why, pause),
             BatchFailure::Exhausted(why) => {
                 // After a failed write or fsync the connection's state is not to be trusted.
                 let connected = store.reconnect().is_ok();
@@ -80,30 +85,29 @@ pub fn commit<S: BatchStore>(
                 if store.reconnect().is_err() {
                     return (all(batch, &StoreError::Unavailable(why)), false);
                 }
-                if refused_before {
-                    return refuse_or_halve(store, batch, received_at, why, pause);
+                if retries > 1 && batch.len() == 1 {
+                    tracing::error!(why, "the database refuses an event that the service took: this is a bug");
+                    return (all(batch, &StoreError::Refused(why)), true);
                 }
-                refused_before = true;
+                if retries > 1 {
+                    return halve(store, batch, received_at, &why, pause);
+                }
             }
         }
     }
 }
 
-fn refuse_or_halve<S: BatchStore>(
+fn halve<S: BatchStore>(
     store: &mut S,
     batch: &[Recording],
     received_at: DateTime<Utc>,
-    why: String,
+    why: &str,
     pause: &mut dyn FnMut(Duration),
 ) -> (Vec<Result<Outcome, StoreError>>, bool) {
-    if batch.len() <= 1 {
-        tracing::error!(why, "the database refuses an event that the service took: this is a bug");
-        return (all(batch, &StoreError::Refused(why)), true);
-    }
     let (left, right) = batch.split_at(batch.len() / 2);
     let (mut outcomes, connected) = commit(store, left, received_at, pause);
     if !connected {
-        outcomes.extend(all(right, &StoreError::Unavailable(why)));
+        outcomes.extend(all(right, &StoreError::Unavailable(why.to_owned())));
         return (outcomes, false);
     }
     let (rest, connected) = commit(store, right, received_at, pause);
