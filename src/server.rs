@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::domain::time::{Clock, Entropy};
 use crate::domain::vault::MasterKeyRing;
-use crate::http::{AppState, HttpLimits, routes};
+use crate::http::{AppState, Connection, HttpLimits, routes};
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
 use crate::storage::lock::ServeLock;
@@ -235,6 +235,9 @@ fn api_server(config: &Config, state: web::Data<AppState>) -> Result<(Server, So
         workers => workers,
     };
     let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::api))
+        .on_connect(|_, data| {
+            data.insert(Connection::default());
+        })
         .workers(workers)
         .max_connections(settings.max_connections.div_ceil(workers))
         .keep_alive(Duration::from_secs(settings.keep_alive_s))

@@ -1,4 +1,12 @@
 //! The rooms' order: imports point one way, and each library has its room.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that meets the unexpected fails"
+)]
 
 use std::path::{Path, PathBuf};
 

@@ -9,8 +9,8 @@ use super::output::Output;
 use crate::config::{self, Config};
 use crate::domain::time::Clock as _;
 use crate::domain::vault::MasterKeyRing;
-use crate::keyring::{MasterKeySource, load_master_key};
-use crate::storage::{AnyConnection, Connector, Purpose, migrate};
+use crate::keyring::{Loader, MasterKeySource, load_master_key};
+use crate::storage::{AnyConnection, Connector, Purpose, keys, migrate};
 use crate::system::{SystemClock, SystemEntropy};
 
 /// The surroundings of a command.
@@ -31,19 +31,28 @@ impl Context {
     pub fn database(&self) -> Result<AnyConnection, Failure> {
         let mut connection = Connector::new(self.config.database.clone()).connect(Purpose::Write)?;
         if self.config.database.migrate {
-            migrate::run(&mut connection)?;
+            for name in migrate::run(&mut connection)? {
+                tracing::info!(name, "migrated");
+            }
         }
         Ok(connection)
     }
 
-    /// Finds the master key, or makes it on SQLite's first use.
-    pub fn master_key(&self) -> Result<MasterKeyRing, Failure> {
-        Ok(load_master_key(&self.master_key_source(), &SystemEntropy)?)
+    /// Finds the master key, or makes it on SQLite's first use. It opens all that is sealed.
+    pub fn master_key(&self, connection: &mut AnyConnection) -> Result<MasterKeyRing, Failure> {
+        let migrated = migrate::pending(connection)?.is_empty();
+        let sealed = migrated && keys::any_sealed(connection)?;
+        let ring = load_master_key(&self.master_key_source(!sealed), &SystemEntropy)?;
+        if sealed {
+            Loader::check(&ring, connection, self.now(), &SystemEntropy)?;
+        }
+        Ok(ring)
     }
 
     /// Where the master key is looked for.
-    pub fn master_key_source(&self) -> MasterKeySource {
+    pub fn master_key_source(&self, may_make: bool) -> MasterKeySource {
         MasterKeySource {
+            may_make,
             file: self.config.security.master_key_file.clone(),
             sqlite: self.config.database.url.sqlite_path().map(Path::to_owned),
         }

@@ -32,8 +32,8 @@ impl Demo {
         context.config.database.url = DatabaseUrl::Sqlite(folder.join("conversiond.db"));
         context.config.database.migrate = true;
         context.config.telemetry.log_format = LogFormat::Human;
-        let ring = context.master_key()?;
         let mut connection = context.database()?;
+        let ring = context.master_key(&mut connection)?;
         let now = context.now();
         let merchant = MerchantId::generate(now, &SystemEntropy);
         let account = Account {

@@ -67,7 +67,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
 
 /// Looks for the master key without making one.
 fn master_key(context: &Context) -> Result<MasterKeyRing, String> {
-    let source = context.master_key_source();
+    let source = context.master_key_source(false);
     if let Some(database) = &source.sqlite
         && !database.exists()
         && source.file.as_os_str().is_empty()

@@ -79,8 +79,8 @@ impl Key {
 
 impl Create {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let ring = context.master_key()?;
         let mut connection = context.database()?;
+        let ring = context.master_key(&mut connection)?;
         if let Some(merchant) = self.merchant
             && merchants::find(&mut connection, merchant)?.is_none()
         {
@@ -104,8 +104,8 @@ impl Create {
 
 impl Rotate {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let ring = context.master_key()?;
         let mut connection = context.database()?;
+        let ring = context.master_key(&mut connection)?;
         let how = (self.overlap, self.drop_oldest);
         let issued = rotate_key(&mut connection, &ring, &self.key, how, context.now(), &SystemEntropy)?;
         show(context, &issued)

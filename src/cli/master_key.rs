@@ -16,8 +16,9 @@ pub enum MasterKey {
 impl MasterKey {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let Self::Rewrap = self;
-        let ring = context.master_key()?;
-        let (secrets, token_keys) = rewrap(&mut context.database()?, &ring, &SystemEntropy)?;
+        let mut connection = context.database()?;
+        let ring = context.master_key(&mut connection)?;
+        let (secrets, token_keys) = rewrap(&mut connection, &ring, &SystemEntropy)?;
         let newest = ring.newest();
         let result = json!({ "master_key": newest, "secrets": secrets, "token_keys": token_keys });
         context.output.show(&result, || {

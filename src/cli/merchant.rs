@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::output::table;
 use super::{Context, Failure, Usage};
-use crate::domain::ids::MerchantId;
+use crate::domain::ids::{ExternalId, MerchantId};
 use crate::domain::instant;
 use crate::domain::merchant::{self as domain, AttributionWindow, Plan};
 use crate::domain::money::Currency;
@@ -29,7 +29,7 @@ pub enum Merchant {
 #[derive(Debug, Args)]
 pub struct Create {
     /// What you call the merchant.
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: String,
     /// Rate-limit plan: free, pro, business, enterprise.
     #[arg(long, default_value_t = Plan::Enterprise)]
@@ -47,7 +47,7 @@ pub struct Set {
     /// The merchant.
     merchant: MerchantId,
     /// What you call the merchant.
-    #[arg(long)]
+    #[arg(long, value_parser = name)]
     name: Option<String>,
     /// Rate-limit plan: free, pro, business, enterprise.
     #[arg(long)]
@@ -160,4 +160,9 @@ fn row(account: &Account) -> Vec<String> {
         format!("{} d", account.merchant.attribution_window.days()),
         if account.merchant.suspended { "suspended" } else { "active" }.to_owned(),
     ]
+}
+
+/// A name that a terminal shows as it is.
+fn name(text: &str) -> Result<String, String> {
+    ExternalId::parse(text).map(|_| text.to_owned()).map_err(|error| format!("must be {}", error.0))
 }

@@ -33,7 +33,7 @@ impl Serve {
         let dependencies = Dependencies {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
-            master_key: context.master_key()?,
+            master_key: context.master_key(&mut context.database()?)?,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

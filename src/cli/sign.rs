@@ -20,7 +20,7 @@ const SECRET_VARIABLE: &str = "CONVERSIOND_SECRET";
 #[derive(Debug, Args)]
 pub struct Sign {
     /// The key that signs.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = visible)]
     key_id: String,
     /// A file with the secret, `-` = standard input; else `CONVERSIOND_SECRET` is taken.
     #[arg(long, value_name = "FILE")]
@@ -38,13 +38,13 @@ pub struct Sign {
     #[arg(long)]
     timestamp: Option<i64>,
     /// The request's Idempotency-Key, which v2 binds.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = visible)]
     idempotency_key: String,
     /// The request's X-External-Event-Id, which v2 binds.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = visible)]
     external_event_id: String,
     /// The message id of Standard Webhooks; fresh unless given.
-    #[arg(long)]
+    #[arg(long, value_parser = visible)]
     webhook_id: Option<String>,
     /// The body, `-` = standard input.
     file: PathBuf,
@@ -112,4 +112,13 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         *bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(bytes)
+}
+
+/// What a header can carry: a line break would begin another one.
+fn visible(text: &str) -> Result<String, String> {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be visible ASCII".to_owned())
+    }
 }

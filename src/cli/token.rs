@@ -57,8 +57,8 @@ impl Token {
 
 impl Mint {
     fn run(self, context: &Context) -> Result<(), Failure> {
-        let ring = context.master_key()?;
         let mut connection = context.database()?;
+        let ring = context.master_key(&mut connection)?;
         let now = context.now();
         let clicked_at = self.clicked_at.unwrap_or(now);
         if clicked_at < DateTime::UNIX_EPOCH {
@@ -97,8 +97,9 @@ impl Mint {
 }
 
 fn inspect(context: &Context, token: &str) -> Result<(), Failure> {
-    let ring = context.master_key()?;
-    let tokens = Loader::new(ring, &SystemEntropy).load(&mut context.database()?, context.now())?.token_ring;
+    let mut connection = context.database()?;
+    let ring = context.master_key(&mut connection)?;
+    let tokens = Loader::new(ring, &SystemEntropy).load(&mut connection, context.now())?.token_ring;
     let (number, token) = tokens.inspect(token)?;
     let clicked_at = instant::format(token.clicked_at);
     let result = json!({
@@ -120,8 +121,9 @@ fn inspect(context: &Context, token: &str) -> Result<(), Failure> {
 impl TokenKey {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let Self::Rotate = self;
-        let ring = context.master_key()?;
-        let number = rotate_token_key(&mut context.database()?, &ring, context.now(), &SystemEntropy)?;
+        let mut connection = context.database()?;
+        let ring = context.master_key(&mut connection)?;
+        let number = rotate_token_key(&mut connection, &ring, context.now(), &SystemEntropy)?;
         context.output.show(&json!({ "key_number": number }), || {
             format!("token key {number} signs from now on; every instance knows it within 5 s.")
         })

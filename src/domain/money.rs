@@ -62,6 +62,12 @@ pub struct Decimal<'a> {
 }
 
 impl<'a> Decimal<'a> {
+    /// Whether two writings are one number: `10` and `10.00` are.
+    pub fn same_number(self, other: Decimal<'_>) -> bool {
+        self.whole == other.whole
+            && self.fraction.trim_end_matches('0') == other.fraction.trim_end_matches('0')
+    }
+
     /// Reads `^(0|[1-9][0-9]*)(\.[0-9]+)?$`.
     pub fn parse(text: &'a str) -> Result<Self, InvalidMoney> {
         let (whole, fraction) = match text.split_once('.') {

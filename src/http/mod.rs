@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod connection;
 pub mod error;
 mod extract;
 mod middleware;
@@ -13,4 +14,5 @@ mod request_context;
 pub mod routes;
 mod state;
 
+pub use connection::Connection;
 pub use state::{AppState, HttpLimits};

@@ -54,6 +54,21 @@ impl Loader {
         Ok(KeyDirectory::new(directory, self.dummy.clone(), token_ring))
     }
 
+    /// Fails unless everything sealed in the database opens: before anything is sealed anew. Under a
+    /// wrong master key a new secret would make the whole directory unreadable for the service.
+    pub fn check(
+        ring: &MasterKeyRing,
+        connection: &mut AnyConnection,
+        now: DateTime<Utc>,
+        entropy: &dyn Entropy,
+    ) -> Result<(), StoreError> {
+        Self::new(ring.clone(), entropy).load(connection, now).map(|_| ()).map_err(|error| {
+            StoreError::Unusable(format!(
+                "{error}; the master key is not the one that the service has: nothing was done"
+            ))
+        })
+    }
+
     fn secrets(&mut self, stored: Vec<StoredSecret>) -> Result<HashMap<KeyId, Vec<LiveSecret>>, StoreError> {
         let mut before = std::mem::take(&mut self.opened);
         let mut by_key: HashMap<KeyId, Vec<LiveSecret>> = HashMap::new();

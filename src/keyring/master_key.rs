@@ -18,8 +18,10 @@ pub const VARIABLE: &str = "CONVERSIOND_MASTER_KEY";
 pub struct MasterKeySource {
     /// `security.master_key_file`; empty = none.
     pub file: PathBuf,
-    /// The SQLite file, beside which a key is made if there is none.
+    /// The SQLite file, beside which the key may lie.
     pub sqlite: Option<PathBuf>,
+    /// Whether a key may be made beside it: not where secrets lie sealed under another already.
+    pub may_make: bool,
 }
 
 /// There is no usable master key, and what to do about it.
@@ -31,6 +33,9 @@ pub enum MasterKeyError {
          or security.master_key_file; every instance needs the same"
     )]
     Missing,
+    /// SQLite, and the key is not beside it where it must be.
+    #[error("no master key: set {VARIABLE} as the service has it, or bring back {path}", path = .0.display())]
+    Lost(PathBuf),
     /// Unreadable text.
     #[error("{0}: {1}")]
     Invalid(String, InvalidRing),
@@ -54,6 +59,9 @@ pub fn load(source: &MasterKeySource, entropy: &dyn Entropy) -> Result<MasterKey
     let mut name = database.as_os_str().to_owned();
     name.push(".master-key");
     let path = PathBuf::from(name);
+    if !path.exists() && !source.may_make {
+        return Err(MasterKeyError::Lost(path));
+    }
     if !path.exists() {
         make(&path, entropy).map_err(|error| MasterKeyError::File(path.clone(), error))?;
     }
@@ -75,8 +83,10 @@ fn make(path: &Path, entropy: &dyn Entropy) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
+    let mut random = [0u8; 8];
+    entropy.fill(&mut random);
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
+    name.push(format!(".{}", hex::encode(random)));
     let temporary = PathBuf::from(name);
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     writeln!(file, "{}", MasterKeyRing::generate(entropy).expose_text().as_str())?;

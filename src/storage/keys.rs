@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use ipnet::IpNet;
 use uuid::Uuid;
 
-use super::schema::{api_keys, key_secrets};
+use super::schema::{api_keys, key_secrets, token_keys};
 use super::{AnyConnection, StoreError};
 use crate::domain::access::LIVE_SECRETS_MAX;
 use crate::domain::ids::{KeyId, MerchantId};
@@ -167,6 +167,13 @@ pub fn secrets(connection: &mut AnyConnection, now: DateTime<Utc>) -> Result<Vec
         .select(SecretRow::as_select())
         .load(connection)?;
     rows.into_iter().map(SecretRow::into_secret).collect()
+}
+
+/// Whether anything sealed lies in the database: it can only be used with its master key.
+pub fn any_sealed(connection: &mut AnyConnection) -> Result<bool, StoreError> {
+    let secrets: i64 = key_secrets::table.count().get_result(connection)?;
+    let tokens: i64 = token_keys::table.count().get_result(connection)?;
+    Ok(secrets + tokens > 0)
 }
 
 /// Replaces every sealed secret by what `reseal` makes of it; all or none. Returns how many.

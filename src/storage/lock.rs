@@ -16,14 +16,16 @@ impl ServeLock {
     /// # Errors
     /// When another service has it, or the folder cannot be written.
     pub fn take(database: &Path) -> Result<Self, StoreError> {
-        let mut name = database.as_os_str().to_owned();
-        name.push(".lock");
         let unusable = |error: std::io::Error| {
             StoreError::Unusable(format!("cannot lock {}: {error}", database.display()))
         };
         if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
         }
+        // By its real name: a symbolic link is the same file. Before the first start there is none.
+        let mut name =
+            std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()).into_os_string();
+        name.push(".lock");
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).open(name).map_err(unusable)?;
         match file.try_lock() {

@@ -9,6 +9,9 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use super::error::describe;
 use super::{AnyConnection, StoreError};
 
+/// How often several instances may collide over the same catalogue entry.
+const RACES_MAX: u32 = 5;
+
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -22,9 +25,17 @@ pub fn run(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
 
 /// The migrations that this binary has and the database lacks.
 pub fn pending(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
-    match connection {
-        AnyConnection::Postgres(c) => names(c.pending_migrations(POSTGRES)),
-        AnyConnection::Sqlite(c) => names(c.pending_migrations(SQLITE)),
+    // Asking makes diesel's own table if it is not there: an instance that is faster at it is no error.
+    let mut tries = 0;
+    loop {
+        let found = match connection {
+            AnyConnection::Postgres(c) => names(c.pending_migrations(POSTGRES)),
+            AnyConnection::Sqlite(c) => names(c.pending_migrations(SQLITE)),
+        };
+        tries += 1;
+        if found.is_ok() || tries > RACES_MAX {
+            return found;
+        }
     }
 }
 
@@ -74,7 +85,7 @@ fn create_table(connection: &mut PgConnection, sql: &str) -> Result<(), StoreErr
             Err(DieselError::DatabaseError(
                 DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::Unknown,
                 info,
-            )) if tries < 5 => {
+            )) if tries < RACES_MAX => {
                 tries += 1;
                 tracing::debug!(error = info.message(), "another instance makes the migration lock");
             }

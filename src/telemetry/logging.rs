@@ -37,6 +37,8 @@ fn directives(level: &str) -> Result<String, String> {
         "error" | "warn" | "info" => Ok(format!("{level},actix_server=warn,actix_http=off")),
         "debug" | "trace" => Ok(level.to_owned()),
         filter if filter.contains(['=', ',']) => Ok(filter.to_owned()),
-        other => Err(format!("telemetry.log_level {other:?} must be error, warn, info, debug or trace, or a filter")),
+        other => Err(format!(
+            "telemetry.log_level {other:?} must be error, warn, info, debug or trace, or a filter"
+        )),
     }
 }

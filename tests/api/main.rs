@@ -1,8 +1,27 @@
 //! What callers see, on both databases.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests; clippy.toml knows only the functions themselves"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod attribution;
+mod bad_fields;
+mod bad_headers;
+mod bad_json;
+mod bad_requests;
+mod clocks;
 mod conversions;
+mod money;
 mod reading;
+mod refusals;
+mod signatures;
+mod standard_webhooks;
+mod vectors;

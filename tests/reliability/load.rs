@@ -33,7 +33,13 @@ impl Promises {
 
     /// How often this code was answered.
     pub fn refused(&self, code: &str) -> u64 {
-        self.refused.lock().unwrap().iter().filter(|((_, found), _)| found == code).map(|(_, count)| count).sum()
+        self.refused
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|((_, found), _)| found == code)
+            .map(|(_, count)| count)
+            .sum()
     }
 }
 
@@ -115,7 +121,15 @@ pub fn check(database: &TestDatabase, promises: &Promises) {
     }
     assert!(by_order.values().all(|ids| ids.len() == 1), "an order is counted twice");
     let acknowledged = promises.acknowledged.lock().unwrap();
-    let lost: Vec<&String> =
-        acknowledged.iter().filter(|(order, id)| by_order.get(*order) != Some(&vec![(*id).clone()])).map(|(order, _)| order).collect();
-    assert!(lost.is_empty(), "{} of {} acknowledged events are lost: {lost:?}", lost.len(), acknowledged.len());
+    let lost: Vec<&String> = acknowledged
+        .iter()
+        .filter(|(order, id)| by_order.get(*order) != Some(&vec![(*id).clone()]))
+        .map(|(order, _)| order)
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} acknowledged events are lost: {lost:?}",
+        lost.len(),
+        acknowledged.len()
+    );
 }

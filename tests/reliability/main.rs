@@ -1,4 +1,13 @@
 //! Nothing acknowledged is lost, nothing is counted twice: real processes, real kills.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that meets the unexpected fails; its runtime is multi-threaded and its time real"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection as _;
 use conversiond::storage::{Connector, Purpose};
+use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use crate::load::{Crowd, Promises, caller, check};
@@ -44,7 +44,10 @@ async fn postgresql_stopped_under_load_is_503_and_service_resumes_by_itself() {
         check(&database, &promises);
     }
     let codes: Vec<_> = promises.refused.lock().unwrap().keys().cloned().collect();
-    assert!(codes.iter().all(|(status, code)| (*status, code.as_str()) == (503, "storage_unavailable")), "{codes:?}");
+    assert!(
+        codes.iter().all(|(status, code)| (*status, code.as_str()) == (503, "storage_unavailable")),
+        "{codes:?}"
+    );
     assert_eq!(promises.without_retry_after.load(std::sync::atomic::Ordering::Relaxed), 0);
     assert_eq!(service.terminate().0, Some(0));
 }
@@ -52,11 +55,13 @@ async fn postgresql_stopped_under_load_is_503_and_service_resumes_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_is_503_overloaded_and_what_was_taken_is_written() {
     let database = Backend::Sqlite.database();
-    let service = Service::start_with(database.clone(), "[ingest]\nqueue_events = 8\nbatch_events = 4\n").await;
+    let service =
+        Service::start_with(database.clone(), "[ingest]\nqueue_events = 8\nbatch_events = 4\n").await;
     // Another process's transaction holds the writer up.
     let mut blocker = Connector::new(database.config("").database).connect(Purpose::Write).unwrap();
     blocker.batch_execute("BEGIN IMMEDIATE").unwrap();
-    let event = |order: usize| json!({"externalOrderId": format!("O-{order}"), "amount": "1", "currency": "USD"});
+    let event =
+        |order: usize| json!({"externalOrderId": format!("O-{order}"), "amount": "1", "currency": "USD"});
     let calls: Vec<_> = (0..64)
         .map(|order| {
             let caller = service.caller.clone();
@@ -64,7 +69,10 @@ async fn a_full_queue_is_503_overloaded_and_what_was_taken_is_written() {
             tokio::spawn(async move { caller.post(&event).await })
         })
         .collect();
-    eventually("the rest is refused", async || calls.iter().filter(|call| call.is_finished()).count() >= 64 - 12).await;
+    eventually("the rest is refused", async || {
+        calls.iter().filter(|call| call.is_finished()).count() >= 64 - 12
+    })
+    .await;
     blocker.batch_execute("ROLLBACK").unwrap();
     let (mut accepted, mut overloaded) = (0, 0);
     for call in calls {
@@ -101,7 +109,8 @@ async fn instances_that_start_at_once_on_an_empty_database_all_come_up() {
         let mut caller = caller(&database);
         for service in &services {
             caller.base = service.base.clone();
-            eventually("the key is known", async || caller.get("/api/v1/conversions").await.status == 200).await;
+            eventually("the key is known", async || caller.get("/api/v1/conversions").await.status == 200)
+                .await;
         }
         // Whichever instance made the first token key: all have the same.
         assert_eq!(Setup::new(&database, "").tokens().newest(), Some(1));
@@ -109,4 +118,27 @@ async fn instances_that_start_at_once_on_an_empty_database_all_come_up() {
             assert_eq!(service.terminate().0, Some(0));
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_somebody_else_has_locked_holds_up_nobody_else() {
+    let Some(backend) = Backend::postgres() else { return };
+    let database = backend.database();
+    let service = Service::start_with(database.clone(), "[database]\nwriters = 1\n").await;
+    let event = |order: &str| json!({"externalOrderId": order, "amount": "1", "currency": "USD"});
+    assert_eq!(service.caller.post(&event("O-locked")).await.word(), "ACCEPTED");
+    let mut holder = Connector::new(database.config("").database).connect(Purpose::Write).unwrap();
+    holder
+        .batch_execute("BEGIN; SELECT event_id FROM events WHERE order_id = 'O-locked' FOR UPDATE")
+        .unwrap();
+    let orders: Vec<String> =
+        (0..40).map(|n| if n == 17 { "O-locked".to_owned() } else { format!("O-{n}") }).collect();
+    let events: Vec<_> = orders.iter().map(|order| event(order)).collect();
+    let answers = futures_util::future::join_all(events.iter().map(|event| service.caller.post(event))).await;
+    for (order, answer) in orders.iter().zip(&answers) {
+        let expected = if order == "O-locked" { "storage_unavailable" } else { "ACCEPTED" };
+        assert_eq!(answer.word(), expected, "{order}: {}", answer.text);
+    }
+    holder.batch_execute("ROLLBACK").unwrap();
+    assert_eq!(service.caller.post(&event("O-locked")).await.word(), "DUPLICATE");
 }

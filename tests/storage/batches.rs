@@ -32,7 +32,9 @@ fn connect(database: &TestDatabase) -> AnyConnection {
 fn word(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Accepted(_) => "accepted".to_owned(),
-        Outcome::Duplicate { differs, original } => format!("duplicate {differs:?} {:?}", original.attribution),
+        Outcome::Duplicate { differs, original } => {
+            format!("duplicate {differs:?} {:?}", original.attribution)
+        }
         Outcome::RefundIdRequired => "refund id".to_owned(),
     }
 }
@@ -43,7 +45,8 @@ fn contents(database: &TestDatabase, merchants: u128) -> BTreeMap<String, Record
     let page = Page { before: None, limit: 10_000 };
     let mut all = BTreeMap::new();
     for number in 1..=merchants {
-        for event in list(&mut connection, merchant(number).id, Mode::Live, &Filter::default(), page).unwrap() {
+        for event in list(&mut connection, merchant(number).id, Mode::Live, &Filter::default(), page).unwrap()
+        {
             let key = format!("{number} {:?} {:?} {:?}", event.name, event.order_id, event.external_id);
             let anonymous = Recorded { event_id: EventId::from_uuid(Uuid::nil()), ..event };
             let before = all.insert(key.clone(), anonymous);

@@ -1,4 +1,12 @@
 //! The commit path and the schema, below HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that meets the unexpected fails"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

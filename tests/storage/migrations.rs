@@ -39,7 +39,9 @@ fn catalogue(connection: &mut AnyConnection) -> BTreeSet<(String, String, bool)>
     };
     columns
         .into_iter()
-        .filter(|column| !column.table_name.starts_with("__diesel") && !column.table_name.starts_with("sqlite"))
+        .filter(|column| {
+            !column.table_name.starts_with("__diesel") && !column.table_name.starts_with("sqlite")
+        })
         .filter(|column| column.table_name != "conversiond_migration_lock")
         .map(|column| (column.table_name, column.column_name, column.nullable))
         .collect()

@@ -27,6 +27,8 @@ struct Script {
     unreachable: Arc<Mutex<u32>>,
     /// Orders that the database refuses.
     poison: Arc<Mutex<Vec<String>>>,
+    /// Orders whose row somebody else has locked.
+    blocked: Arc<Mutex<Vec<String>>>,
     /// How many batches came in.
     entered: Arc<AtomicUsize>,
     /// Sizes of the batches tried.
@@ -39,7 +41,11 @@ struct ScriptedStore {
 }
 
 impl BatchStore for ScriptedStore {
-    fn commit(&mut self, batch: &[Recording], received_at: DateTime<Utc>) -> Result<Vec<Outcome>, BatchFailure> {
+    fn commit(
+        &mut self,
+        batch: &[Recording],
+        received_at: DateTime<Utc>,
+    ) -> Result<Vec<Outcome>, BatchFailure> {
         self.script.entered.fetch_add(1, Ordering::SeqCst);
         if let Some(gate) = &self.gate {
             // Closed for good once the test has let go of it.
@@ -52,6 +58,10 @@ impl BatchStore for ScriptedStore {
         let poison = self.script.poison.lock().unwrap();
         if batch.iter().any(|one| poison.contains(&order(one))) {
             return Err(BatchFailure::Refused("poison".to_owned()));
+        }
+        let blocked = self.script.blocked.lock().unwrap();
+        if batch.iter().any(|one| blocked.contains(&order(one))) {
+            return Err(BatchFailure::Blocked("55P03".to_owned()));
         }
         Ok(batch.iter().map(|one| Outcome::Accepted(Recorded::new(one, received_at))).collect())
     }
@@ -110,7 +120,10 @@ fn send(writer: &Writer, recording: Recording) -> tokio::task::JoinHandle<Result
 }
 
 /// Queues events behind a first one that the gate holds back, so that they form one batch.
-async fn queue(bench: &Bench, events: impl IntoIterator<Item = Recording>) -> Vec<tokio::task::JoinHandle<Result<Outcome, StoreError>>> {
+async fn queue(
+    bench: &Bench,
+    events: impl IntoIterator<Item = Recording>,
+) -> Vec<tokio::task::JoinHandle<Result<Outcome, StoreError>>> {
     let mut calls = vec![send(&bench.writer, event(999))];
     eventually("the store has the first", async || bench.script.entered.load(Ordering::SeqCst) == 1).await;
     for (before, event) in events.into_iter().enumerate() {
@@ -165,7 +178,12 @@ async fn contention_and_a_lost_connection_are_tried_again() {
 async fn a_full_disk_is_told_at_once_and_nothing_is_halved() {
     let mut bench = start(true, |_| {});
     let calls = queue(&bench, (0..8).map(event)).await;
-    bench.script.failures.lock().unwrap().extend([BatchFailure::Exhausted("full".into()), BatchFailure::Exhausted("full".into())]);
+    bench
+        .script
+        .failures
+        .lock()
+        .unwrap()
+        .extend([BatchFailure::Exhausted("full".into()), BatchFailure::Exhausted("full".into())]);
     drop(bench.gate.take());
     for call in calls {
         assert!(matches!(call.await.unwrap(), Err(StoreError::Unavailable(_))));
@@ -238,4 +256,20 @@ async fn shutting_down_writes_everything_taken() {
     let threads = bench.threads;
     tokio::task::spawn_blocking(move || threads.join()).await.unwrap();
     assert_eq!(bench.script.tried.lock().unwrap().iter().sum::<usize>(), 51);
+}
+
+#[tokio::test]
+async fn a_blocked_batch_is_halved_at_once_and_the_blocked_event_may_be_sent_again() {
+    let mut bench = start(true, |_| {});
+    bench.script.blocked.lock().unwrap().push("O-2".to_owned());
+    let calls = queue(&bench, (0..4).map(event)).await;
+    drop(bench.gate.take());
+    let mut results = Vec::new();
+    for call in calls {
+        results.push(call.await.unwrap());
+    }
+    // The first call is the one that held the gate.
+    assert!(matches!(results.remove(3), Err(StoreError::Unavailable(_))), "{results:?}");
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4, 2, 2, 1, 1]);
 }

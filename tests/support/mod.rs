@@ -5,7 +5,9 @@ pub mod backend;
 pub mod caller;
 pub mod clock;
 pub mod cluster;
+mod problem;
 pub mod process;
+pub mod raw;
 pub mod service;
 
 pub use backend::{Backend, TestDatabase};

@@ -66,14 +66,16 @@ impl ServeProcess {
                 }
             }
         });
+        // From here on it is killed should it not come up.
+        let mut service = Self { child, base: String::new(), admin: String::new(), log };
         let mut seen = Vec::new();
         loop {
-            let line = log.recv_timeout(Duration::from_secs(30));
+            let line = service.log.recv_timeout(Duration::from_secs(30));
             let line = line.unwrap_or_else(|_| panic!("the service does not listen:\n{}", seen.join("\n")));
             let json: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
             if let (Some(api), Some(admin)) = (json["api_address"].as_str(), json["admin_address"].as_str()) {
-                let (base, admin) = (format!("http://{api}"), format!("http://{admin}"));
-                return Self { child, base, admin, log };
+                (service.base, service.admin) = (format!("http://{api}"), format!("http://{admin}"));
+                return service;
             }
             seen.push(line);
         }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use conversiond::domain::click_token::TokenRing;
-use conversiond::domain::ids::{ClickId, KeyKind, MerchantId};
+use conversiond::domain::ids::{ClickId, KeyId, KeyKind, MerchantId};
 use conversiond::domain::merchant::{AttributionWindow, Merchant, Plan};
+use conversiond::domain::secret::SigningSecret;
 use conversiond::domain::time::Clock as _;
 use conversiond::domain::vault::MasterKeyRing;
 use conversiond::keyring::{IssuedKey, KeyRequest, Loader, ensure_token_key, issue_key};
 use conversiond::server::{self, Dependencies};
+use conversiond::storage::keys::{self, StoredKey, StoredSecret};
 use conversiond::storage::merchants::{self, Account, Changes};
 use conversiond::storage::{AnyConnection, Connector, Purpose, migrate};
 use conversiond::system::{SystemClock, SystemEntropy};
@@ -47,18 +49,24 @@ impl Service {
 
     /// A service on a database, with further settings.
     pub async fn start_with(database: TestDatabase, settings: &str) -> Self {
+        Self::start_at(database, settings, Arc::default()).await
+    }
+
+    /// The same, started by this clock.
+    pub async fn start_at(database: TestDatabase, settings: &str, clock: Arc<TestClock>) -> Self {
         let mut setup = Setup::new(&database, settings);
         let merchant = setup.merchant();
         let caller = setup.key(KeyKind::Live, Some(merchant));
         let tokens = setup.tokens();
         drop(setup);
-        Self::run(database, settings, merchant, caller, tokens).await
+        Self::run(database, settings, merchant, caller, tokens, clock).await
     }
 
     /// A further instance on the same database, for the same merchant.
     pub async fn another(&self, settings: &str) -> Self {
         let caller = self.caller.clone();
-        Self::run(self.database.clone(), settings, self.merchant, caller, self.tokens.clone()).await
+        let database = self.database.clone();
+        Self::run(database, settings, self.merchant, caller, self.tokens.clone(), Arc::default()).await
     }
 
     async fn run(
@@ -67,8 +75,8 @@ impl Service {
         merchant: MerchantId,
         mut caller: Caller,
         tokens: TokenRing,
+        clock: Arc<TestClock>,
     ) -> Self {
-        let clock = Arc::new(TestClock::default());
         let dependencies = Dependencies {
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy),
@@ -186,6 +194,31 @@ impl Setup {
         let now = SystemClock.now();
         let issued = issue_key(&mut self.connection, &self.master_key, request, now, &SystemEntropy).unwrap();
         self.caller(issued)
+    }
+
+    /// A caller with a key whose secret is given.
+    pub fn key_with_secret(&mut self, request: KeyRequest, secret: SigningSecret) -> Caller {
+        let KeyRequest { kind, merchant_id, ip_allow, require_v2 } = request;
+        let (created_at, secret_id) = (SystemClock.now(), Uuid::new_v4());
+        let id = KeyId::generate(kind, &SystemEntropy);
+        let purpose = keys::purpose(merchant_id, secret_id);
+        let sealed = self.master_key.seal(secret.expose_text().as_bytes(), &purpose, &SystemEntropy).unwrap();
+        let key =
+            StoredKey { id: id.clone(), merchant_id, ip_allow, require_v2, created_at, revoked_at: None };
+        let stored =
+            StoredSecret { key_id: id.clone(), merchant_id, secret_id, sealed, created_at, expires_at: None };
+        keys::create(&mut self.connection, &key, &stored).unwrap();
+        self.caller(IssuedKey { key_id: id, secret })
+    }
+
+    /// A statement behind the service's back; how many rows it touched.
+    pub fn execute(&mut self, sql: &str) -> usize {
+        use diesel::{RunQueryDsl as _, sql_query};
+
+        match &mut self.connection {
+            AnyConnection::Postgres(c) => sql_query(sql).execute(c).unwrap(),
+            AnyConnection::Sqlite(c) => sql_query(sql).execute(c).unwrap(),
+        }
     }
 
     /// A caller that signs with this key.

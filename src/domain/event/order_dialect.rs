@@ -28,7 +28,10 @@ fn money(top: &Fields<'_, '_>, context: &ParseContext) -> Option<Money> {
         top.required("orderAmount", "is required (or amount)");
     }
     let decimal = top.decimal(name);
-    if name == "orderAmount" && top.has("amount") && top.decimal("amount") != decimal {
+    if name == "orderAmount"
+        && let (Some(amount), Some(alias)) = (decimal, top.decimal("amount"))
+        && !amount.same_number(alias)
+    {
         top.error("amount", "conflict", "differs from orderAmount");
     }
     let currency = if top.has("currency") {

@@ -1,5 +1,6 @@
 //! A request that a merchant really made. A handler that takes one cannot run on any other.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -107,11 +108,15 @@ fn judge(
     }
     let directory = state.ingest.keyring.current()?;
     let now = state.ingest.clock.now();
-    let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
-    let lines: Vec<&str> = forwarded.collect();
-    let client = request
-        .peer_addr()
-        .map(|peer| client_address(peer.ip(), lines.into_iter(), &state.limits.trusted_proxies));
+    // Lossy: of a line that is not text only the bad entry is unreadable, and ends the walk.
+    let lines: Vec<Cow<'_, str>> = request
+        .headers()
+        .get_all("x-forwarded-for")
+        .map(|line| String::from_utf8_lossy(line.as_bytes()))
+        .collect();
+    let client = request.peer_addr().map(|peer| {
+        client_address(peer.ip(), lines.iter().map(AsRef::as_ref), &state.limits.trusted_proxies)
+    });
     let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
     directory.judge(head, covered, &Circumstances { now, tolerance, client }).map_err(|refusal| {
         note(request, |notes| notes.key_id = Some(head.key_id.chars().take(64).collect()));

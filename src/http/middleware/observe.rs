@@ -11,7 +11,8 @@ use actix_web::{Error, HttpMessage as _, web};
 use tracing::Instrument as _;
 
 use super::precheck::precheck;
-use crate::http::error::Problem;
+use crate::http::connection::Connection;
+use crate::http::error::{Code, Problem};
 use crate::http::extract::drain;
 use crate::http::problem_response::unnamed;
 use crate::http::request_context::{CallNotes, RequestId};
@@ -45,7 +46,17 @@ async fn answer(
     next: Next<impl MessageBody + 'static>,
     state: &AppState,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let connection = request.request().conn_data::<Connection>().cloned().unwrap_or_default();
+    if connection.is_condemned() {
+        let detail = "The connection was closed by the answer before.";
+        return Ok(request
+            .error_response(Problem::new(Code::MalformedRequest, detail).closing())
+            .map_into_boxed_body());
+    }
     if let Err(problem) = precheck(&request, &state.limits) {
+        if problem.close {
+            connection.condemn();
+        }
         // A chunked body is not read to its end: what follows it on the connection is never answered.
         if !request.headers().contains_key(header::TRANSFER_ENCODING) {
             drain(&mut request.take_payload()).await;

@@ -86,7 +86,10 @@ pub fn commit<S: BatchStore>(
                     return (all(batch, &StoreError::Unavailable(why)), false);
                 }
                 if retries > 1 && batch.len() == 1 {
-                    tracing::error!(why, "the database refuses an event that the service took: this is a bug");
+                    tracing::error!(
+                        why,
+                        "the database refuses an event that the service took: this is a bug"
+                    );
                     return (all(batch, &StoreError::Refused(why)), true);
                 }
                 if retries > 1 {
