@@ -22,7 +22,7 @@ use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
 use crate::storage::lock::ServeLock;
 use crate::storage::writer::{BatchStore, DatabaseStore, Writer, WriterThreads};
-use crate::storage::{Connector, Purpose, Reader, StoreError, database_now, migrate};
+use crate::storage::{Connector, Purpose, Reader, StoreError, check_durability, database_now, migrate};
 use crate::system::ClockWatch;
 use crate::telemetry::Metrics;
 
@@ -61,7 +61,7 @@ pub enum ServeError {
 }
 
 /// How long the writer may take to end once no caller waits for it any more.
-const WRITER_END_MAX: Duration = Duration::from_secs(5);
+const WRITER_END_MAX: Duration = Duration::from_secs(2);
 
 /// A service that listens and is ready to run.
 pub struct BoundServer {
@@ -108,7 +108,7 @@ pub async fn build_with<S: BatchStore>(
         if let Some(now) = database_now(&mut connection)? {
             clock_watch.believe(now, clock.monotonic());
         }
-        loader.load(&mut connection, clock.now())?
+        connection.read(|c| loader.load(c, clock.now()))?
     };
     tracing::info!(database = %config.database.url, keys = directory.len(), "database is ready");
     let stale_after = Duration::from_secs(config.keys.stale_s);
@@ -122,6 +122,7 @@ pub async fn build_with<S: BatchStore>(
         // A connection of its own: reads must not keep a revocation waiting.
         Reader::new(connector, 1, wait, runtime),
         loader,
+        writer.clone(),
         keyring.clone(),
         clock_watch.clone(),
         clock.clone(),
@@ -147,10 +148,11 @@ impl BoundServer {
         let Self { api, admin, refresh, state, writer_threads, _lock, .. } = self;
         let (api_handle, admin_handle) = (api.handle(), admin.handle());
         let mut api = tokio::spawn(api);
-        let admin = tokio::spawn(admin);
+        let mut admin = tokio::spawn(admin);
         let failed = tokio::select! {
             () = shutdown => None,
             ended = &mut api => Some(ended),
+            ended = &mut admin => Some(ended),
         };
         tracing::info!("shutting down: finishing what was taken");
         state.draining.store(true, Ordering::Relaxed);
@@ -205,6 +207,7 @@ fn prepare_schema(
 async fn refresh_keys(
     reader: Reader,
     loader: Loader,
+    writer: Writer,
     keyring: Arc<Keyring>,
     clock_watch: Arc<ClockWatch>,
     clock: Arc<dyn Clock>,
@@ -214,9 +217,14 @@ async fn refresh_keys(
     loop {
         tokio::time::sleep(every).await;
         let (loader, watch, clock) = (loader.clone(), clock_watch.clone(), clock.clone());
+        let writer = writer.clone();
         let loaded = reader.run(move |connection| {
-            if let Some(now) = database_now(connection)? {
-                watch.believe(now, clock.monotonic());
+            writer.set_durable(
+                check_durability(connection).inspect_err(|error| tracing::error!(%error)).is_ok(),
+            );
+            match database_now(connection)? {
+                Some(now) => watch.believe(now, clock.monotonic()),
+                None => watch.settle(),
             }
             let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
             loader.load(connection, clock.now())
@@ -242,7 +250,8 @@ fn api_server(config: &Config, state: web::Data<AppState>) -> Result<(Server, So
         .max_connections(settings.max_connections.div_ceil(workers))
         .keep_alive(Duration::from_secs(settings.keep_alive_s))
         .client_request_timeout(Duration::from_secs(settings.head_timeout_s))
-        .shutdown_timeout(settings.shutdown_s)
+        // The rest of the time is the writer's and the runtime's.
+        .shutdown_timeout(settings.shutdown_s.saturating_sub(3).max(1))
         .disable_signals();
     let listen = |error| ServeError::Listen { setting: "server.listen", address: settings.listen, error };
     let server = server.bind(settings.listen).map_err(listen)?;

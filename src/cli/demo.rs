@@ -68,13 +68,6 @@ impl Demo {
         Ok(Self { folder, key, token })
     }
 
-    /// Removes what the demo made.
-    pub fn remove(self) {
-        if let Err(failure) = std::fs::remove_dir_all(&self.folder) {
-            tracing::warn!(%failure, folder = %self.folder.display(), "the demo's folder stays");
-        }
-    }
-
     /// Prints the line to paste.
     pub fn show(&self, context: &Context, address: SocketAddr) -> Result<(), Failure> {
         let line = self.line(address);
@@ -102,5 +95,14 @@ impl Demo {
             secret = self.key.secret.expose_text(),
             key = self.key.key_id,
         )
+    }
+}
+
+impl Drop for Demo {
+    /// Removes what the demo made, however it ends.
+    fn drop(&mut self) {
+        if let Err(failure) = std::fs::remove_dir_all(&self.folder) {
+            tracing::warn!(%failure, folder = %self.folder.display(), "the demo's folder stays");
+        }
     }
 }

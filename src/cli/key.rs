@@ -180,7 +180,9 @@ fn row(key: &StoredKey, secrets: &[StoredSecret]) -> Vec<String> {
 fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(|ip| IpNet::from(ip.to_canonical())))
-        .map_err(|_| "must be a network such as 203.0.113.0/24, or an address".to_owned())
+        .ok()
+        .filter(|network| !matches!(network, IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some()))
+        .ok_or_else(|| "must be a network such as 203.0.113.0/24, or an address".to_owned())
 }
 
 fn overlap(text: &str) -> Result<TimeDelta, String> {

@@ -49,10 +49,7 @@ impl Serve {
             Ok(bound.run(shutdown).await?)
         });
         // A query that hangs in the database must not hang the process.
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        if let Some(demo) = demo {
-            demo.remove();
-        }
+        runtime.shutdown_timeout(Duration::from_millis(500));
         served
     }
 }

@@ -139,8 +139,9 @@ pub fn decide(
 
 /// What a repeat adds to an event recorded without a usable token (contract section 4.3).
 ///
-/// The first genuine token decides, whatever it decides: so the order in which a relay without
-/// the token and a backend with it report the same sale makes no difference.
+/// The first token that earns a link decides: so the order in which a relay without the token and a
+/// backend with it report the same sale makes no difference, and a useless token in between does no
+/// harm.
 pub fn decide_late(
     recorded: &Attribution,
     verdict: &TokenVerdict,
@@ -150,7 +151,8 @@ pub fn decide_late(
 ) -> Option<Attribution> {
     match (recorded, verdict) {
         (Attribution::Unattributed(reason), TokenVerdict::Genuine(_)) if reason.is_open() => {
-            Some(decide(verdict, merchant, window, occurred_at))
+            let decided = decide(verdict, merchant, window, occurred_at);
+            matches!(decided, Attribution::Attributed(_)).then_some(decided)
         }
         _ => None,
     }

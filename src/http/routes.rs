@@ -16,7 +16,6 @@ pub fn api(config: &mut web::ServiceConfig) {
             .wrap(actix_web::middleware::from_fn(observe))
             .service(
                 web::resource("/api/v1/conversions")
-                    .name("conversions")
                     .wrap_fn(|request, service| {
                         note(request.request(), |notes| notes.endpoint = Some("conversions"));
                         service.call(request)
@@ -27,7 +26,6 @@ pub fn api(config: &mut web::ServiceConfig) {
             )
             .service(
                 web::resource("/api/v1/conversions/{event_id}")
-                    .name("conversion")
                     .wrap_fn(|request, service| {
                         note(request.request(), |notes| notes.endpoint = Some("conversion"));
                         service.call(request)

@@ -1,6 +1,6 @@
 //! Reading a snapshot out of the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -31,7 +31,7 @@ impl Loader {
         Self { ring, dummy, opened: HashMap::new() }
     }
 
-    /// Reads everything.
+    /// Reads everything, on a connection that sees one moment.
     ///
     /// # Errors
     /// One secret that does not open fails the whole: without it a rightful merchant would be told
@@ -41,13 +41,19 @@ impl Loader {
         connection: &mut AnyConnection,
         now: DateTime<Utc>,
     ) -> Result<KeyDirectory, StoreError> {
+        let keys = keys::all(connection)?;
+        let revoked: HashSet<&KeyId> =
+            keys.iter().filter(|key| key.revoked_at.is_some()).map(|key| &key.id).collect();
+        // What a revoked key was sealed with is of no use, and of no harm should it not open.
+        let mut stored = keys::secrets(connection, now)?;
+        stored.retain(|secret| !revoked.contains(&secret.key_id));
         let merchants: HashMap<MerchantId, Arc<Merchant>> = merchants::all(connection)?
             .into_iter()
             .map(|account| (account.merchant.id, Arc::new(account.merchant)))
             .collect();
-        let mut secrets = self.secrets(keys::secrets(connection, now)?)?;
+        let mut secrets = self.secrets(stored)?;
         let mut directory = Vec::new();
-        for key in keys::all(connection)? {
+        for key in keys {
             directory.push(api_key(key, &merchants, &mut secrets)?);
         }
         let token_ring = self.token_ring(connection)?;

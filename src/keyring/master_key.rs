@@ -49,7 +49,8 @@ pub enum MasterKeyError {
 
 /// Finds the master key, or makes it on SQLite's first start.
 pub fn load(source: &MasterKeySource, entropy: &dyn Entropy) -> Result<MasterKeyRing, MasterKeyError> {
-    if let Ok(text) = std::env::var(VARIABLE).map(Zeroizing::new) {
+    if let Some(text) = std::env::var_os(VARIABLE) {
+        let text = Zeroizing::new(text.to_string_lossy().into_owned());
         return text.parse().map_err(|error| MasterKeyError::Invalid(VARIABLE.to_owned(), error));
     }
     if !source.file.as_os_str().is_empty() {

@@ -12,7 +12,13 @@ use crate::config::{Database, DatabaseUrl};
 
 /// One message, so one round trip. Somebody else's lock on one row must not hold up everybody's
 /// callbacks; `LOCAL`, because a pooler may give the session to another client.
-const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '500ms'";
+/// The server ends a transaction whose service has vanished, instead of keeping its locks.
+const BEGIN_POSTGRES: &str =
+    "BEGIN; SET LOCAL lock_timeout = '500ms'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+/// One snapshot for all that is read, and no query without an end.
+const BEGIN_READ_POSTGRES: &str =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10s'";
 
 /// Makes connections.
 #[derive(Clone)]
@@ -80,6 +86,21 @@ impl AnyConnection {
         }
     }
 
+    /// Runs queries that see the database at one moment.
+    pub fn read<T, E: From<diesel::result::Error>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, BEGIN_READ_POSTGRES)?,
+            Self::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN")?,
+        }
+        let result = work(self);
+        // Nothing was written: however it ended, it is over.
+        let _ = self.rollback();
+        result
+    }
+
     fn begin(&mut self) -> QueryResult<()> {
         match self {
             Self::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, BEGIN_POSTGRES),
@@ -116,6 +137,14 @@ pub fn database_now(connection: &mut AnyConnection) -> Result<Option<DateTime<Ut
                 diesel::sql_query("SELECT clock_timestamp() AT TIME ZONE 'UTC' AS now").get_result(c)?;
             Ok(Some(found.now.and_utc()))
         }
+    }
+}
+
+/// Whether the database, as it is set now, still keeps what it confirms.
+pub fn check_durability(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    match connection {
+        AnyConnection::Postgres(c) => postgres::check_settings(c),
+        AnyConnection::Sqlite(c) => sqlite::check_settings(c),
     }
 }
 

@@ -48,13 +48,15 @@ pub enum Failure {
     Blocked,
     /// The disk is full or failing: every transaction would fail.
     Exhausted,
-    /// Anything else: perhaps one row's fault.
+    /// One row's fault: a constraint, or a value that cannot be written or read.
     Refused,
+    /// Anything else.
+    Unknown,
 }
 
 impl Failure {
-    /// Sorts an error. diesel tells few SQLSTATEs apart; what it does not know counts as
-    /// [`Failure::Refused`], whose treatment (new connection, once more, then halves) is right for
+    /// Sorts an error. diesel tells few SQLSTATEs apart; what it does not know is
+    /// [`Failure::Unknown`], whose treatment (new connection, once more, then halves) is right for
     /// deadlocks, lock time-outs and stale plans too.
     pub fn of(error: &DieselError) -> Self {
         let DieselError::DatabaseError(kind, info) = error else {
@@ -68,6 +70,10 @@ impl Failure {
             | DatabaseErrorKind::UnableToSendCommand
             | DatabaseErrorKind::ReadOnlyTransaction => Self::Lost,
             DatabaseErrorKind::SerializationFailure => Self::Contended,
+            DatabaseErrorKind::UniqueViolation
+            | DatabaseErrorKind::ForeignKeyViolation
+            | DatabaseErrorKind::NotNullViolation
+            | DatabaseErrorKind::CheckViolation => Self::Refused,
             _ => Self::of_message(info.message()),
         }
     }
@@ -82,7 +88,7 @@ impl Failure {
             | "disk I/O error"
             | "attempt to write a readonly database"
             | "unable to open database file" => Self::Exhausted,
-            _ => Self::Refused,
+            _ => Self::Unknown,
         }
     }
 }

@@ -19,6 +19,6 @@ pub mod token_keys;
 pub mod writer;
 
 pub use any_connection::AnyConnection;
-pub use backend::{Connector, Purpose, database_now, ping};
+pub use backend::{Connector, Purpose, check_durability, database_now, ping};
 pub use error::StoreError;
 pub use pool::Reader;

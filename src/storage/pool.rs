@@ -74,7 +74,7 @@ impl Reader {
             let _permit = permit;
             let _span = span.enter();
             let mut connection = pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            query(&mut connection)
+            connection.read(query)
         });
         work.await.unwrap_or_else(|error| Err(StoreError::Refused(format!("a query panicked: {error}"))))
     }

@@ -15,7 +15,7 @@ pub fn connect(url: &SecretString, settings: &Database) -> Result<PgConnection, 
     if !settings.prepared_statements {
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);
     }
-    check_durability(&mut connection)?;
+    check_settings(&mut connection)?;
     Ok(connection)
 }
 
@@ -49,13 +49,29 @@ struct Durability {
     synchronous_commit: String,
     #[diesel(sql_type = sql_types::Text)]
     fsync: String,
+    #[diesel(sql_type = sql_types::Text)]
+    server_encoding: String,
 }
 
-fn check_durability(connection: &mut PgConnection) -> Result<(), StoreError> {
+/// Refuses settings without which a confirmed commit may not be on disk, or an id not storable.
+pub fn check_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
     let found: Durability = sql_query(
-        "SELECT current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync",
+        "SELECT current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync, \
+         current_setting('server_encoding') AS server_encoding",
     )
     .get_result(connection)?;
+    if found.server_encoding != "UTF8" {
+        return Err(StoreError::Unusable(format!(
+            "the database's encoding is {}: ids may hold any character, so it must be UTF8",
+            found.server_encoding
+        )));
+    }
+    if found.server_encoding != "UTF8" {
+        return Err(StoreError::Unusable(format!(
+            "the database's encoding is {}: ids may hold any character, so it must be UTF8",
+            found.server_encoding
+        )));
+    }
     for (name, value) in [("synchronous_commit", found.synchronous_commit), ("fsync", found.fsync)] {
         if value == "off" {
             return Err(StoreError::Unusable(format!(

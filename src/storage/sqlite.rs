@@ -55,6 +55,7 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
         connection.batch_execute("PRAGMA query_only = ON")?;
     }
     check_version(&mut connection)?;
+    check_settings(&mut connection)?;
     Ok(connection)
 }
 
@@ -71,6 +72,30 @@ fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     if found < VERSION_MIN {
         return Err(StoreError::Unusable(format!(
             "SQLite {version} can lose committed transactions; build with the bundled one (3.51.3 or later)"
+        )));
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Durability {
+    #[diesel(sql_type = sql_types::Text)]
+    journal_mode: String,
+    #[diesel(sql_type = sql_types::Integer)]
+    synchronous: i32,
+}
+
+/// A PRAGMA that cannot be obeyed does not fail: it says what holds instead.
+pub fn check_settings(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    const FULL: i32 = 2;
+    let found: Durability =
+        sql_query("SELECT journal_mode, synchronous FROM pragma_journal_mode, pragma_synchronous")
+            .get_result(connection)?;
+    if found.journal_mode != "wal" || found.synchronous != FULL {
+        return Err(StoreError::Unusable(format!(
+            "SQLite runs with journal_mode = {}, synchronous = {} instead of wal, 2: what it confirms may not be on \
+             disk; keep the file on a local file system",
+            found.journal_mode, found.synchronous
         )));
     }
     Ok(())

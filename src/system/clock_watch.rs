@@ -11,6 +11,9 @@ use crate::domain::time::Clock;
 /// How far off the clock may be.
 pub const OFF_MAX: TimeDelta = TimeDelta::seconds(30);
 
+/// How far a well-kept clock moves between two looks at it.
+const SLEW_MAX: TimeDelta = TimeDelta::milliseconds(500);
+
 /// Compares the wall clock with the monotonic one, and with the database's where there is one.
 pub struct ClockWatch {
     clock: Arc<dyn Clock>,
@@ -41,6 +44,14 @@ impl ClockWatch {
     /// Whether requests can be judged by the wall clock.
     pub fn is_reliable(&self) -> bool {
         self.off_by().abs() <= OFF_MAX
+    }
+
+    /// Where there is nobody to ask: believes the wall clock anew if it has hardly moved, so that the
+    /// small corrections of months do not add up to a jump.
+    pub fn settle(&self) {
+        if self.off_by().abs() <= SLEW_MAX {
+            self.believe(self.clock.now(), self.clock.monotonic());
+        }
     }
 
     /// Takes the database's word for what time it is: it was `database_now` at the monotonic

@@ -113,18 +113,23 @@ on_both_databases! {
         }
     }
 
-    async fn the_first_genuine_token_decides_and_no_later_one(backend: Backend) {
+    async fn the_first_token_that_earns_a_link_decides_and_no_later_one(backend: Backend) {
         let service = Service::start(backend).await;
+        let foreign = service.setup().merchant();
+        let foreign = service.token_for(foreign, clicked(TimeDelta::hours(1)));
         let late = service.token(clicked(TimeDelta::days(31)));
         let good = service.token(clicked(TimeDelta::hours(1)));
         let other = service.token(clicked(TimeDelta::hours(2)));
         attribution(&service, &sale("O-1", None)).await;
-        assert_eq!(attribution(&service, &sale("O-1", Some(&late))).await, unattributed("outside_window"));
-        assert_eq!(attribution(&service, &sale("O-1", Some(&good))).await, unattributed("outside_window"));
-        let recorded = attribution(&service, &sale("O-2", Some(&good))).await;
-        let repeat = service.caller.post(&sale("O-2", Some(&other))).await;
-        assert_eq!(repeat.at("/attribution"), recorded);
+        assert_eq!(attribution(&service, &sale("O-1", Some(&late))).await, unattributed("no_token"));
+        assert_eq!(attribution(&service, &sale("O-1", Some(&foreign))).await, unattributed("no_token"));
+        let decided = attribution(&service, &sale("O-1", Some(&good))).await;
+        assert_eq!(decided["status"], "attributed");
+        let repeat = service.caller.post(&sale("O-1", Some(&other))).await;
+        assert_eq!(repeat.at("/attribution"), decided);
         assert_eq!(repeat.at("/differs"), json!(["/nim_ct"]));
+        attribution(&service, &sale("O-2", Some(&late))).await;
+        assert_eq!(attribution(&service, &sale("O-2", Some(&good))).await, unattributed("outside_window"));
     }
 
     async fn a_late_token_is_judged_by_when_the_recorded_event_happened(backend: Backend) {
@@ -132,6 +137,6 @@ on_both_databases! {
         attribution(&service, &sale("O-1", None)).await;
         let after = service.token(clicked(-TimeDelta::minutes(6)));
         let without_time = json!({"externalOrderId": "O-1", "amount": "1", "currency": "USD", "clickId": after});
-        assert_eq!(attribution(&service, &without_time).await, unattributed("click_after_event"));
+        assert_eq!(attribution(&service, &without_time).await, unattributed("no_token"));
     }
 }

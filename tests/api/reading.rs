@@ -85,6 +85,16 @@ on_both_databases! {
         assert_eq!(answer.error_pointers(), expected);
     }
 
+    async fn an_id_that_no_event_can_have_is_no_filter(backend: Backend) {
+        let service = Service::start(backend).await;
+        for name in ["order_id", "external_id"] {
+            for value in ["%00", "a%00b", "", &"x".repeat(161)] {
+                let answer = service.caller.get(&format!("/api/v1/conversions?{name}={value}")).await;
+                assert_eq!((answer.status, answer.error_pointers()), (422, vec![format!("/{name}")]), "{name}={value}");
+            }
+        }
+    }
+
     async fn a_cursor_of_another_query_or_merchant_is_refused(backend: Backend) {
         let service = Service::start(backend).await;
         for order in ["O-1", "O-2"] {

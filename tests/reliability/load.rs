@@ -105,18 +105,22 @@ struct Stored {
     order_id: String,
     #[diesel(sql_type = sql_types::Text)]
     event_id: String,
+    #[diesel(sql_type = sql_types::BigInt)]
+    times_received: i64,
 }
 
 /// Checks the store against the promises: every acknowledged event is there, once, under its id.
 pub fn check(database: &TestDatabase, promises: &Promises) {
     let mut connection = Connector::new(database.config("").database).connect(Purpose::Read).unwrap();
-    let query = sql_query("SELECT order_id, event_id FROM events");
+    let query = sql_query("SELECT order_id, event_id, times_received FROM events");
     let stored: Vec<Stored> = match &mut connection {
         AnyConnection::Postgres(c) => query.load(c).unwrap(),
         AnyConnection::Sqlite(c) => query.load(c).unwrap(),
     };
     let mut by_order: HashMap<String, Vec<String>> = HashMap::new();
     for row in stored {
+        // Every order was sent once.
+        assert_eq!(row.times_received, 1, "{} is counted {} times", row.order_id, row.times_received);
         by_order.entry(row.order_id).or_default().push(row.event_id);
     }
     assert!(by_order.values().all(|ids| ids.len() == 1), "an order is counted twice");

@@ -7,7 +7,8 @@ use conversiond::domain::ids::EventId;
 use conversiond::domain::merchant::Mode;
 use conversiond::storage::events::{Filter, Page, list};
 use conversiond::storage::writer::{BatchStore, DatabaseStore};
-use conversiond::storage::{AnyConnection, Connector, Purpose};
+use conversiond::storage::{AnyConnection, Connector, Purpose, check_durability};
+use diesel::connection::SimpleConnection as _;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -140,5 +141,17 @@ on_both_databases! {
         assert_eq!(event.order_id.as_str(), order);
         let read: serde_json::Value = serde_json::from_str(event.metadata.as_deref().unwrap()).unwrap();
         assert_eq!(read, metadata);
+    }
+
+    async fn a_connection_that_would_not_keep_what_it_confirms_is_refused(backend: Backend) {
+        let (database, _store) = open(backend);
+        let mut connection = Connector::new(database.config("").database).connect(Purpose::Write).unwrap();
+        check_durability(&mut connection).unwrap();
+        match backend {
+            Backend::Sqlite => connection.batch_execute("PRAGMA synchronous = NORMAL").unwrap(),
+            Backend::Postgres => connection.batch_execute("SET synchronous_commit = off").unwrap(),
+        }
+        let error = check_durability(&mut connection).unwrap_err().to_string();
+        assert!(error.contains("synchronous"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! The writer's policy against a store that fails as told.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -29,6 +29,8 @@ struct Script {
     poison: Arc<Mutex<Vec<String>>>,
     /// Orders whose row somebody else has locked.
     blocked: Arc<Mutex<Vec<String>>>,
+    /// Whether a commit lets a second of the writer's time pass.
+    slow: Arc<AtomicBool>,
     /// How many batches came in.
     entered: Arc<AtomicUsize>,
     /// Sizes of the batches tried.
@@ -37,6 +39,7 @@ struct Script {
 
 struct ScriptedStore {
     script: Script,
+    clock: Arc<TestClock>,
     gate: Option<Receiver<()>>,
 }
 
@@ -52,6 +55,9 @@ impl BatchStore for ScriptedStore {
             let _ = gate.recv();
         }
         self.script.tried.lock().unwrap().push(batch.len());
+        if self.script.slow.load(Ordering::SeqCst) {
+            self.clock.advance(chrono::TimeDelta::seconds(1));
+        }
         if let Some(failure) = self.script.failures.lock().unwrap().pop_front() {
             return Err(failure);
         }
@@ -107,7 +113,7 @@ fn start(gated: bool, change: impl FnOnce(&mut Ingest)) -> Bench {
     let (opener, gate) = channel();
     let script = Script::default();
     let clock = Arc::new(TestClock::default());
-    let store = ScriptedStore { script: script.clone(), gate: gated.then_some(gate) };
+    let store = ScriptedStore { script: script.clone(), clock: clock.clone(), gate: gated.then_some(gate) };
     let shared: Arc<dyn Clock> = clock.clone();
     let metrics = Metrics::new();
     let (writer, threads) = Writer::start(vec![store], &limits, &shared, &metrics.writer).unwrap();
@@ -272,4 +278,21 @@ async fn a_blocked_batch_is_halved_at_once_and_the_blocked_event_may_be_sent_aga
     assert!(matches!(results.remove(3), Err(StoreError::Unavailable(_))), "{results:?}");
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4, 2, 2, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_blocked_all_over_does_not_hold_up_those_behind_it_for_long() {
+    let mut bench = start(true, |_| {});
+    let orders = (0..32).map(|order| format!("O-{order}"));
+    bench.script.blocked.lock().unwrap().extend(orders);
+    // Each try costs a second, as lock time-outs would.
+    bench.script.slow.store(true, Ordering::SeqCst);
+    let calls = queue(&bench, (0..32).map(event)).await;
+    drop(bench.gate.take());
+    for (number, call) in calls.into_iter().enumerate() {
+        let result = call.await.unwrap();
+        assert_eq!(result.is_ok(), number == 0, "{number}: {result:?}");
+    }
+    let tried = bench.script.tried.lock().unwrap().len();
+    assert!(tried < 16, "{tried} tries");
 }

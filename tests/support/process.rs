@@ -96,7 +96,7 @@ impl ServeProcess {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    /// Kills it, as a power cut would end it.
+    /// Kills it, as a crash would end it.
     pub fn kill(mut self) {
         self.signal(Signal::SIGKILL);
         self.child.wait().unwrap();

@@ -39,7 +39,7 @@ pub struct SignedHead<'a> {
     pub scheme: Scheme<'a>,
 }
 
-/// The signatures by scheme. No list holds more than [`SIGNATURES_MAX`] entries.
+/// The signatures by scheme. No list holds more than eight entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scheme<'a> {
     /// `X-Signature`: plain (`v1`) and bound (`v2`) values.
@@ -106,7 +106,8 @@ impl<'a> RequestHeaders<'a> {
         let id = one("webhook-id", &self.webhook_id, ID_FORM)?;
         let timestamp = one("webhook-timestamp", &self.webhook_timestamp, TIMESTAMP_FORM)?;
         let list = one("webhook-signature", &self.webhook_signature, WEBHOOK_FORM)?;
-        if !(1..=255).contains(&id.len()) || id.contains('.') || id.contains(' ') {
+        let visible = id.bytes().all(|byte| byte.is_ascii_graphic());
+        if !(1..=255).contains(&id.len()) || id.contains('.') || !visible {
             return Err(HeaderError::Malformed("webhook-id", ID_FORM));
         }
         let malformed = HeaderError::Malformed("webhook-signature", WEBHOOK_FORM);

@@ -30,6 +30,11 @@ impl IdempotencyKey {
         Self::from_text(key)
     }
 
+    /// Takes a `webhook-id`, which is never quoted.
+    pub fn from_webhook_id(id: &str) -> Result<Self, InvalidIdempotencyKey> {
+        Self::from_text(id.to_owned())
+    }
+
     fn from_text(key: String) -> Result<Self, InvalidIdempotencyKey> {
         let fits = (1..=Self::CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
         if fits { Ok(Self(key)) } else { Err(InvalidIdempotencyKey) }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::answer::EventBody;
 use super::cursor::QueryTag;
 use crate::domain::event::EventName;
-use crate::domain::ids::InvalidId;
+use crate::domain::ids::{ExternalId, InvalidId};
 use crate::http::error::Problem;
 use crate::http::extract::{MerchantCall, Query};
 use crate::http::state::AppState;
@@ -44,13 +44,16 @@ pub async fn list_conversions(
 }
 
 fn filter(query: &mut Query) -> Filter {
-    let text = |text: &str| Ok::<_, String>(text.to_owned());
+    let id = |text: &str| match ExternalId::parse(text) {
+        Ok(id) => Ok(id.as_str().to_owned()),
+        Err(InvalidId(wanted)) => Err(format!("must be {wanted}")),
+    };
     let filter = Filter {
         event_name: query.take("event_name", |name| {
             name.parse::<EventName>().map_err(|InvalidId(wanted)| format!("must be {wanted}"))
         }),
-        order_id: query.take("order_id", text),
-        external_id: query.take("external_id", text),
+        order_id: query.take("order_id", id),
+        external_id: query.take("external_id", id),
         url_id: query.take("url_id", |id| Uuid::try_parse(id).map_err(|_| "must be a UUID".to_owned())),
         attribution: query.take("attribution", |status| {
             ["attributed", "unattributed", "inherited"]

@@ -1,5 +1,6 @@
 //! Reading a body: within its size, its time, and the memory set aside for all bodies together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -7,7 +8,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::error::{Code, Problem};
 use crate::http::state::AppState;
@@ -33,17 +34,13 @@ pub async fn read(request: &HttpRequest, payload: &mut Payload, state: &AppState
         drain(payload).await;
         return Err(too_large(limit));
     }
-    let share = u32::try_from(length).unwrap_or(u32::MAX);
-    let Ok(permit) = state.body_bytes.clone().try_acquire_many_owned(share) else {
-        drain(payload).await;
-        return Err(Problem::new(
-            Code::Overloaded,
-            "More bodies are on their way than the service takes on.",
-        ));
-    };
-    let reading = tokio::time::timeout(state.limits.body_timeout, collect(payload, length, limit));
+    let reading = tokio::time::timeout(state.limits.body_timeout, collect(payload, limit, &state.body_bytes));
     match reading.await {
-        Ok(bytes) => Ok(Body { bytes: bytes?, permit }),
+        Ok(Err(problem)) if problem.code == Code::Overloaded => {
+            drain(payload).await;
+            Err(problem)
+        }
+        Ok(body) => body,
         Err(_) => {
             let detail = format!("A body may take {} s to arrive.", state.limits.body_timeout.as_secs());
             Err(Problem::new(Code::RequestTimeout, detail).closing())
@@ -66,17 +63,23 @@ pub async fn drain(payload: &mut Payload) {
     let _ = tokio::time::timeout(DRAIN_TIME_MAX, dropping).await;
 }
 
-async fn collect(payload: &mut Payload, length: usize, limit: usize) -> Result<Bytes, Problem> {
-    let mut body = BytesMut::with_capacity(length);
+/// Memory is taken as bytes arrive, not as they are announced: a promise costs its maker nothing.
+async fn collect(payload: &mut Payload, limit: usize, memory: &Arc<Semaphore>) -> Result<Body, Problem> {
+    let overloaded =
+        |_| Problem::new(Code::Overloaded, "More bodies are on their way than the service takes on.");
+    let mut bytes = BytesMut::new();
+    let mut permit = memory.clone().try_acquire_many_owned(0).map_err(overloaded)?;
     while let Some(chunk) = payload.next().await {
         let chunk =
             chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body broke off.").closing())?;
-        if body.len() + chunk.len() > limit {
+        if bytes.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }
-        body.extend_from_slice(&chunk);
+        let share = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        permit.merge(memory.clone().try_acquire_many_owned(share).map_err(overloaded)?);
+        bytes.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok(Body { bytes: bytes.freeze(), permit })
 }
 
 fn content_length(request: &HttpRequest) -> Result<usize, Problem> {

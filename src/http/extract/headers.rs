@@ -42,7 +42,11 @@ pub fn external_event_id(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut lines = headers.get_all("x-external-event-id");
     match (lines.next().map(|value| value.to_str()), lines.next()) {
         (None, _) => Ok(""),
-        (Some(Ok(text)), None) if text.len() <= 255 => Ok(text),
+        (Some(Ok(text)), None)
+            if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) =>
+        {
+            Ok(text)
+        }
         _ => Err(Problem::new(
             Code::MalformedRequest,
             "X-External-Event-Id must be one line of 1 to 255 visible ASCII characters.",

@@ -86,7 +86,7 @@ async fn verify(
     };
     let verified = judge(request, state, &head, &covered)?;
     if let (None, Scheme::StandardWebhooks { id, .. }) = (&idempotency_key, &head.scheme) {
-        idempotency_key = IdempotencyKey::parse(id).ok();
+        idempotency_key = IdempotencyKey::from_webhook_id(id).ok();
     }
     note(request, |notes| notes.key_id = Some(verified.key_id().to_string()));
     let Some(merchant) = verified.merchant().cloned() else {

@@ -15,6 +15,9 @@ use crate::storage::{AnyConnection, StoreError};
 /// nothing waits in it for so long.
 const ID_LEAD_MAX: TimeDelta = TimeDelta::hours(1);
 
+/// How much earlier, by a clock that was set back between the two.
+const ID_LAG_MAX: TimeDelta = TimeDelta::minutes(1);
+
 /// Which events of a merchant a list holds.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -111,7 +114,7 @@ pub fn list(
     }
     if let Some(to) = filter.received_to {
         query = query.filter(events::received_at.lt(column(to)));
-        query = query.filter(events::event_id.lt(first_id_at(to + TimeDelta::milliseconds(1))));
+        query = query.filter(events::event_id.lt(first_id_at(to + ID_LAG_MAX)));
     }
     let rows: Vec<Row> = query.load(connection)?;
     rows.into_iter().map(Row::into_recorded).collect()

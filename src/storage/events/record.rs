@@ -50,7 +50,7 @@ pub fn record(
     let mut outcomes: Vec<Option<Outcome>> = batch.iter().map(|_| None).collect();
     for ((identity, _, recorded), inserted) in firsts.iter().zip(inserted) {
         let all = deliveries.get(*identity).map(Vec::as_slice).unwrap_or_default();
-        let settled = settle(recorded, inserted.then_some(()), &mut known, identity, all)?;
+        let settled = settle(recorded, inserted, &mut known, identity, all)?;
         settled.correct(connection, identity, received_at)?;
         for (position, outcome) in settled.outcomes {
             if let Some(slot) = outcomes.get_mut(position) {
@@ -87,21 +87,22 @@ struct Settled {
 
 fn settle<'a>(
     proposed: &Recorded,
-    inserted: Option<()>,
+    inserted: bool,
     known: &mut HashMap<Identity<'a>, Recorded>,
     identity: &Identity<'a>,
     deliveries: &[(usize, &Recording)],
 ) -> Result<Settled, StoreError> {
-    let event = match inserted {
-        Some(()) => proposed.clone(),
-        None => known
+    let event = if inserted {
+        proposed.clone()
+    } else {
+        known
             .remove(identity)
-            .ok_or_else(|| StoreError::Refused("an event that was there is not there".to_owned()))?,
+            .ok_or_else(|| StoreError::Refused("an event that was there is not there".to_owned()))?
     };
     let mut settled =
         Settled { event, outcomes: Vec::new(), received: -1, differed: 0, late_attribution: None };
     let mut repeats = deliveries;
-    if let (Some(()), Some(((position, _), rest))) = (inserted, deliveries.split_first()) {
+    if inserted && let Some(((position, _), rest)) = deliveries.split_first() {
         settled.received += 1;
         settled.outcomes.push((*position, Outcome::Accepted(settled.event.clone())));
         repeats = rest;

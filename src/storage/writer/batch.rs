@@ -38,82 +38,108 @@ pub enum BatchFailure {
     Blocked(String),
     /// Every batch would fail (disk full): tell the callers to come back.
     Exhausted(String),
-    /// Perhaps one row's fault: run it again on a new connection, then in halves.
+    /// One row's fault: run it again on a new connection, then in halves.
     Refused(String),
+    /// Nobody knows whose fault: the same, but who fails alone is told to come back.
+    Unknown(String),
 }
 
 /// How often a batch is run again after [`BatchFailure::Contended`] or [`BatchFailure::Lost`].
 const RETRIES_MAX: u32 = 3;
 
-/// Writes a batch by the rules above; outcomes and errors stand in the batch's order.
-///
-/// `received_at` is when the first transaction is opened; a retry keeps it, so that a batch whose
-/// commit succeeded unseen is answered as it was written. `pause` waits before a retry. A poison row ends up alone after log n splits and fails alone.
-/// The flag says whether the store has a working connection afterwards.
+/// What a batch is written under.
+pub struct Attempt<'a> {
+    /// When the first transaction is opened. A retry keeps it, so that a batch whose commit
+    /// succeeded unseen is answered as it was written.
+    pub received_at: DateTime<Utc>,
+    /// Waits before a retry.
+    pub pause: &'a mut dyn FnMut(Duration),
+    /// Whether so much time has gone that what is left must be told to come back: others wait.
+    pub expired: &'a dyn Fn() -> bool,
+}
+
+/// Writes a batch by the rules above; outcomes and errors stand in the batch's order. A poison row
+/// ends up alone after log n splits and fails alone. The flag says whether the store has a working
+/// connection afterwards.
 pub fn commit<S: BatchStore>(
     store: &mut S,
     batch: &[Recording],
-    received_at: DateTime<Utc>,
-    pause: &mut dyn FnMut(Duration),
+    attempt: &mut Attempt<'_>,
 ) -> (Vec<Result<Outcome, StoreError>>, bool) {
-    let mut retries = 0;
+    let (mut failures, mut refusals) = (0, 0);
     loop {
-        let failure = match store.commit(batch, received_at) {
+        let failure = match store.commit(batch, attempt.received_at) {
             Ok(outcomes) => return (outcomes.into_iter().map(Ok).collect(), true),
             Err(failure) => failure,
         };
-        retries += 1;
-        tracing::warn!(?failure, events = batch.len(), retries, "a batch was not written");
+        failures += 1;
+        tracing::warn!(?failure, events = batch.len(), failures, "a batch was not written");
+        let give_up = failures > RETRIES_MAX || (attempt.expired)();
         match failure {
-            BatchFailure::Contended(_) if retries <= RETRIES_MAX => pause(backoff(retries)),
-            BatchFailure::Contended(why) => return (all(batch, &StoreError::Unavailable(why)), true),
             BatchFailure::Lost(why) => {
-                if retries > RETRIES_MAX || store.reconnect().is_err() {
+                if give_up || store.reconnect().is_err() {
                     return (all(batch, &StoreError::Unavailable(why)), false);
                 }
             }
-            BatchFailure::Blocked(why) if batch.len() == 1 => {
-                return (all(batch, &StoreError::Unavailable(why)), true);
-            }
-            BatchFailure::Blocked(why) => return halve(store, batch, received_at, &why, pause),
             BatchFailure::Exhausted(why) => {
                 // After a failed write or fsync the connection's state is not to be trusted.
                 let connected = store.reconnect().is_ok();
                 return (all(batch, &StoreError::Unavailable(why)), connected);
             }
-            BatchFailure::Refused(why) => {
+            BatchFailure::Contended(why) if give_up => {
+                return (all(batch, &StoreError::Unavailable(why)), true);
+            }
+            BatchFailure::Contended(_) => (attempt.pause)(backoff(failures)),
+            BatchFailure::Blocked(why) if give_up || batch.len() == 1 => {
+                return (all(batch, &StoreError::Unavailable(why)), true);
+            }
+            BatchFailure::Blocked(why) => return halve(store, batch, &why, attempt),
+            BatchFailure::Refused(why) | BatchFailure::Unknown(why) if (attempt.expired)() => {
+                return (all(batch, &StoreError::Unavailable(why)), true);
+            }
+            BatchFailure::Refused(ref why) | BatchFailure::Unknown(ref why) => {
+                refusals += 1;
                 if store.reconnect().is_err() {
-                    return (all(batch, &StoreError::Unavailable(why)), false);
+                    return (all(batch, &StoreError::Unavailable(why.clone())), false);
                 }
-                if retries > 1 && batch.len() == 1 {
-                    tracing::error!(
-                        why,
-                        "the database refuses an event that the service took: this is a bug"
-                    );
-                    return (all(batch, &StoreError::Refused(why)), true);
-                }
-                if retries > 1 {
-                    return halve(store, batch, received_at, &why, pause);
+                match (refusals, batch.len()) {
+                    (1, _) => {}
+                    (_, 1) => return (vec![Err(verdict(failure))], true),
+                    _ => return halve(store, batch, why, attempt),
                 }
             }
         }
     }
 }
 
+/// What the caller of an event is told that fails alone.
+fn verdict(failure: BatchFailure) -> StoreError {
+    match failure {
+        BatchFailure::Refused(why) => {
+            tracing::error!(why, "the database refuses an event that the service took: this is a bug");
+            StoreError::Refused(why)
+        }
+        BatchFailure::Unknown(why)
+        | BatchFailure::Lost(why)
+        | BatchFailure::Contended(why)
+        | BatchFailure::Blocked(why)
+        | BatchFailure::Exhausted(why) => StoreError::Unavailable(why),
+    }
+}
+
 fn halve<S: BatchStore>(
     store: &mut S,
     batch: &[Recording],
-    received_at: DateTime<Utc>,
     why: &str,
-    pause: &mut dyn FnMut(Duration),
+    attempt: &mut Attempt<'_>,
 ) -> (Vec<Result<Outcome, StoreError>>, bool) {
     let (left, right) = batch.split_at(batch.len() / 2);
-    let (mut outcomes, connected) = commit(store, left, received_at, pause);
+    let (mut outcomes, connected) = commit(store, left, attempt);
     if !connected {
         outcomes.extend(all(right, &StoreError::Unavailable(why.to_owned())));
         return (outcomes, false);
     }
-    let (rest, connected) = commit(store, right, received_at, pause);
+    let (rest, connected) = commit(store, right, attempt);
     outcomes.extend(rest);
     (outcomes, connected)
 }

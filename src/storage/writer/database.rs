@@ -86,6 +86,7 @@ impl BatchFailure {
         match failure {
             Failure::Lost => Self::Lost(why),
             Failure::Contended => Self::Contended(why),
+            Failure::Unknown => Self::Unknown(why),
             Failure::Blocked => Self::Blocked(why),
             Failure::Exhausted => Self::Exhausted(why),
             Failure::Refused => Self::Refused(why),

@@ -30,7 +30,8 @@ pub use database::DatabaseStore;
 #[derive(Clone)]
 pub struct Writer {
     lanes: Arc<Vec<Lane>>,
-    bytes: Arc<Semaphore>,
+    /// False while the database is set so that a commit may not be on disk.
+    durable: Arc<AtomicBool>,
     answer_timeout: Duration,
     clock: Arc<dyn Clock>,
     metrics: WriterMetrics,
@@ -39,6 +40,8 @@ pub struct Writer {
 /// The queue of one writing connection.
 struct Lane {
     queue: mpsc::Sender<Pending>,
+    /// Its share of the bytes that may wait.
+    bytes: Arc<Semaphore>,
     available: Arc<AtomicBool>,
 }
 
@@ -65,6 +68,7 @@ impl Writer {
         metrics: &WriterMetrics,
     ) -> std::io::Result<(Self, WriterThreads)> {
         let mut lanes = Vec::with_capacity(stores.len());
+        let share = limits.queue_bytes / stores.len().max(1);
         let mut threads = Vec::with_capacity(stores.len());
         for (number, store) in stores.into_iter().enumerate() {
             let (sender, receiver) = mpsc::channel(limits.queue_events);
@@ -80,11 +84,11 @@ impl Writer {
             threads.push(
                 std::thread::Builder::new().name(format!("writer-{number}")).spawn(move || worker.run())?,
             );
-            lanes.push(Lane { queue: sender, available });
+            lanes.push(Lane { queue: sender, bytes: Arc::new(Semaphore::new(share)), available });
         }
         let writer = Self {
             lanes: Arc::new(lanes),
-            bytes: Arc::new(Semaphore::new(limits.queue_bytes)),
+            durable: Arc::new(AtomicBool::new(true)),
             answer_timeout: Duration::from_secs(limits.answer_timeout_s),
             clock: clock.clone(),
             metrics: metrics.clone(),
@@ -104,7 +108,10 @@ impl Writer {
             return Err(StoreError::Unavailable("the writer has no connection".to_owned()));
         }
         let weight = u32::try_from(recording.weight()).unwrap_or(u32::MAX);
-        let bytes = self
+        if !self.durable.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("the database would not keep what it confirms".to_owned()));
+        }
+        let bytes = lane
             .bytes
             .clone()
             .try_acquire_many_owned(weight)
@@ -126,7 +133,13 @@ impl Writer {
 
     /// Whether every writing connection is there.
     pub fn is_available(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.available.load(Ordering::Relaxed))
+        self.durable.load(Ordering::Relaxed)
+            && self.lanes.iter().all(|lane| lane.available.load(Ordering::Relaxed) && !lane.queue.is_closed())
+    }
+
+    /// Says whether the database keeps what it confirms. While it does not, nothing is taken.
+    pub fn set_durable(&self, durable: bool) {
+        self.durable.store(durable, Ordering::Relaxed);
     }
 
     fn lane(&self, recording: &Recording) -> Result<&Lane, StoreError> {

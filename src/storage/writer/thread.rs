@@ -18,6 +18,9 @@ use crate::telemetry::WriterMetrics;
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
+/// How long one batch may be retried and halved while others wait behind it.
+const RESCUE_MAX: Duration = Duration::from_secs(3);
+
 pub struct Worker<S> {
     store: S,
     queue: mpsc::Receiver<Pending>,
@@ -90,8 +93,13 @@ impl<S: BatchStore> Worker<S> {
         }
         let started = self.clock.monotonic();
         let received_at = self.clock.now();
-        let (outcomes, connected) =
-            batch::commit(&mut self.store, &recordings, received_at, &mut std::thread::sleep);
+        let clock = self.clock.clone();
+        let mut attempt = batch::Attempt {
+            received_at,
+            pause: &mut std::thread::sleep,
+            expired: &|| clock.monotonic().saturating_sub(started) > RESCUE_MAX,
+        };
+        let (outcomes, connected) = batch::commit(&mut self.store, &recordings, &mut attempt);
         self.metrics.batch_events.observe(count(recordings.len()));
         self.metrics.commit_seconds.observe(self.clock.monotonic().saturating_sub(started).as_secs_f64());
         for ((reply, _bytes), outcome) in waiting.into_iter().zip(outcomes) {
