@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -156,15 +156,16 @@ impl BoundServer {
         };
         tracing::info!("shutting down: finishing what was taken");
         state.draining.store(true, Ordering::Relaxed);
-        if failed.is_none() {
-            stop(&api_handle).await;
-            // The listener's own task ends once its workers have.
-            let _ = api.await;
-        }
+        api_handle.stop(true).await;
         refresh.abort();
         let _ = refresh.await;
         admin_handle.stop(false).await;
-        let _ = admin.await;
+        // The listeners' own tasks end once their workers have. The one that ended first is over.
+        for listener in [api, admin] {
+            if !listener.is_finished() {
+                let _ = listener.await;
+            }
+        }
         // With the last sender the writer's queue ends, after everything in it.
         drop(state);
         let joining = tokio::task::spawn_blocking(move || writer_threads.join());
@@ -178,10 +179,6 @@ impl BoundServer {
             Some(Ok(Ok(()))) | None => Ok(()),
         }
     }
-}
-
-async fn stop(handle: &ServerHandle) {
-    handle.stop(true).await;
 }
 
 fn prepare_schema(

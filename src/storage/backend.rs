@@ -12,9 +12,11 @@ use crate::config::{Database, DatabaseUrl};
 
 /// One message, so one round trip. Somebody else's lock on one row must not hold up everybody's
 /// callbacks; `LOCAL`, because a pooler may give the session to another client.
-/// The server ends a transaction whose service has vanished, instead of keeping its locks.
-const BEGIN_POSTGRES: &str =
-    "BEGIN; SET LOCAL lock_timeout = '500ms'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// The server ends a transaction whose service has vanished, instead of keeping its locks. No
+/// statement time-out, even if the role has one: it would cancel a COMMIT that waits for its
+/// standby, which then says COMMIT all the same.
+const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '500ms'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = 0";
 
 /// One snapshot for all that is read, and no query without an end.
 const BEGIN_READ_POSTGRES: &str =
@@ -99,6 +101,14 @@ impl AnyConnection {
         // Nothing was written: however it ended, it is over.
         let _ = self.rollback();
         result
+    }
+
+    /// Whether a transaction on it ended so that nothing more can be done with it.
+    pub fn is_broken(&mut self) -> bool {
+        match self {
+            Self::Postgres(c) => AnsiTransactionManager::is_broken_transaction_manager(c),
+            Self::Sqlite(c) => AnsiTransactionManager::is_broken_transaction_manager(c),
+        }
     }
 
     fn begin(&mut self) -> QueryResult<()> {

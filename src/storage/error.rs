@@ -61,7 +61,11 @@ impl Failure {
     pub fn of(error: &DieselError) -> Self {
         let DieselError::DatabaseError(kind, info) = error else {
             return match error {
-                DieselError::BrokenTransactionManager => Self::Lost,
+                // A lost connection or a failing disk at COMMIT fails the rollback after it, too.
+                DieselError::RollbackErrorOnCommit { commit_error, .. } => Self::of(commit_error),
+                DieselError::BrokenTransactionManager
+                | DieselError::NotInTransaction
+                | DieselError::AlreadyInTransaction => Self::Lost,
                 _ => Self::Refused,
             };
         };
@@ -100,4 +104,39 @@ pub fn describe(error: &DieselError) -> String {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(kind: DatabaseErrorKind, message: &str) -> DieselError {
+        DieselError::DatabaseError(kind, Box::new(message.to_owned()))
+    }
+
+    #[test]
+    fn a_failed_commit_is_what_failed_it_whatever_became_of_the_rollback() {
+        for (kind, message, expected) in [
+            (DatabaseErrorKind::ClosedConnection, "server closed the connection", Failure::Lost),
+            (DatabaseErrorKind::Unknown, "disk I/O error", Failure::Exhausted),
+            (DatabaseErrorKind::SerializationFailure, "could not serialize", Failure::Contended),
+            (DatabaseErrorKind::Unknown, "something else", Failure::Unknown),
+        ] {
+            let failed = DieselError::RollbackErrorOnCommit {
+                rollback_error: Box::new(error(DatabaseErrorKind::Unknown, "no transaction is active")),
+                commit_error: Box::new(error(kind, message)),
+            };
+            assert_eq!(Failure::of(&failed), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn only_constraints_and_unwritable_values_are_one_rows_fault() {
+        assert_eq!(Failure::of(&error(DatabaseErrorKind::CheckViolation, "")), Failure::Refused);
+        assert_eq!(
+            Failure::of(&error(DatabaseErrorKind::Unknown, "could not extend file")),
+            Failure::Unknown
+        );
+        assert_eq!(Failure::of(&DieselError::AlreadyInTransaction), Failure::Lost);
+    }
 }

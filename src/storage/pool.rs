@@ -35,9 +35,8 @@ impl ManageConnection for Manager {
         Ok(connection.batch_execute("SELECT 1")?)
     }
 
-    fn has_broken(&self, _connection: &mut AnyConnection) -> bool {
-        // Checked before each use by `is_valid`.
-        std::thread::panicking()
+    fn has_broken(&self, connection: &mut AnyConnection) -> bool {
+        std::thread::panicking() || connection.is_broken()
     }
 }
 
