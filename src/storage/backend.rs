@@ -15,7 +15,7 @@ use crate::config::{Database, DatabaseUrl};
 /// The server ends a transaction whose service has vanished, instead of keeping its locks. No
 /// statement time-out, even if the role has one: it would cancel a COMMIT that waits for its
 /// standby, which then says COMMIT all the same.
-const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '500ms'; \
+const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '200ms'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = 0";
 
 /// One snapshot for all that is read, and no query without an end.

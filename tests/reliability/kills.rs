@@ -19,13 +19,13 @@ on_both_databases! {
             let before = promises.acknowledged();
             let crowd = Crowd::start(16, &caller, &promises);
             // Later each time, so that the kills fall on different phases of a commit.
-            let wanted = before + 20 + 37 * kill % 100;
+            let wanted = before + 100 + 137 * kill % 400;
             eventually("some are acknowledged", async || promises.acknowledged() >= wanted).await;
             service.kill();
             crowd.stop().await;
             check(&database, &promises);
         }
-        assert!(promises.acknowledged() >= 20 * KILLS);
+        assert!(promises.acknowledged() >= 100 * KILLS);
         let service = ServeProcess::start(&database);
         caller.base = service.base.clone();
         let order = promises.acknowledged.lock().unwrap().keys().next().unwrap().clone();

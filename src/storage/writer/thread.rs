@@ -18,8 +18,10 @@ use crate::telemetry::WriterMetrics;
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
-/// How long one batch may be retried and halved while others wait behind it.
-const RESCUE_MAX: Duration = Duration::from_secs(3);
+/// How long one batch may be retried and halved while others wait behind it. A blocked event in a
+/// batch of 512 stands alone after ten lock time-outs (200 ms each, `storage::backend`): they must
+/// fit in here, or its neighbours are told to come back for nothing.
+const RESCUE_MAX: Duration = Duration::from_secs(5);
 
 pub struct Worker<S> {
     store: S,
