@@ -25,6 +25,10 @@ pub struct Config {
     pub admin: Admin,
     pub database: Database,
     pub ingest: Ingest,
+    pub idempotency: Idempotency,
+    pub plans: Plans,
+    pub peer: Peer,
+    pub journal: Journal,
     pub signature: Signature,
     pub keys: Keys,
     pub security: Security,
@@ -46,6 +50,7 @@ pub struct Server {
     pub body_timeout_s: u64,
     pub headers_bytes_max: usize,
     pub body_bytes_max: usize,
+    pub bulk_body_bytes_max: usize,
     pub bodies_in_flight_bytes_max: usize,
     pub shutdown_s: u64,
 }
@@ -81,7 +86,59 @@ pub struct Ingest {
     pub queue_bytes: usize,
     pub batch_events: usize,
     pub batch_bytes: usize,
+    pub bulk_rows_max: usize,
     pub answer_timeout_s: u64,
+}
+
+/// `[idempotency]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Idempotency {
+    pub ttl_hours: u32,
+    pub wait_ms: u64,
+    pub sweep_s: u64,
+}
+
+/// `[plans]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Plans {
+    pub free: RateSetting,
+    pub pro: RateSetting,
+    pub business: RateSetting,
+    pub enterprise: RateSetting,
+}
+
+/// A plan's rate limit.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct RateSetting {
+    pub rate_per_s: u32,
+    pub burst: u32,
+}
+
+/// `[peer]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Peer {
+    pub failures_per_s: u32,
+    pub burst: u32,
+    pub table_entries: usize,
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Journal {
+    pub queue_attempts: usize,
+    pub peer_attempts_per_s: u32,
+    pub retention_days: u32,
+    pub refused_rows_max: u64,
 }
 
 /// `[signature]`
@@ -161,6 +218,16 @@ impl Config {
         within("ingest.queue_bytes", number(self.ingest.queue_bytes), 1 << 20, 1 << 31)?;
         within("ingest.batch_events", number(self.ingest.batch_events), 1, 10_000)?;
         within("ingest.batch_bytes", number(self.ingest.batch_bytes), 1 << 16, 1 << 28)?;
-        within("ingest.answer_timeout_s", self.ingest.answer_timeout_s.into(), 1, 60)
+        within("ingest.answer_timeout_s", self.ingest.answer_timeout_s.into(), 1, 60)?;
+        within("ingest.bulk_rows_max", number(self.ingest.bulk_rows_max), 1, 1_000)?;
+        within("server.bulk_body_bytes_max", number(self.server.bulk_body_bytes_max), 1_024, 1 << 24)?;
+        within("idempotency.ttl_hours", self.idempotency.ttl_hours.into(), 1, 720)?;
+        let wait_max = i128::from(self.ingest.answer_timeout_s) * 1_000;
+        within("idempotency.wait_ms", self.idempotency.wait_ms.into(), 100, wait_max)?;
+        within("idempotency.sweep_s", self.idempotency.sweep_s.into(), 1, 3_600)?;
+        within("peer.table_entries", number(self.peer.table_entries), 16, 1 << 20)?;
+        within("journal.queue_attempts", number(self.journal.queue_attempts), 1, 1 << 20)?;
+        within("journal.retention_days", self.journal.retention_days.into(), 1, 3_650)?;
+        within("journal.refused_rows_max", self.journal.refused_rows_max.into(), 1_000, 1 << 40)
     }
 }

@@ -74,6 +74,10 @@ type_id!(
     /// One click on a short link.
     ClickId, ClickTag, "clk"
 );
+type_id!(
+    /// One request to a writing endpoint, whatever became of it.
+    AttemptId, AttemptTag, "att"
+);
 
 impl ClickId {
     /// The instant of the click: the millisecond time inside the UUIDv7.

@@ -40,6 +40,7 @@ codes! {
     MalformedJson => 400, "malformed_json", false, "The body is not strict JSON";
     MalformedSignature => 400, "malformed_signature", false, "The signature headers are malformed";
     IdempotencyKeyMalformed => 400, "idempotency_key_malformed", false, "The idempotency key is malformed";
+    ExternalEventIdMissing => 400, "external_event_id_missing", false, "X-External-Event-Id is missing";
     Unauthorized => 401, "unauthorized", false, "The request is not authentic";
     TimestampOutsideTolerance => 401, "timestamp_outside_tolerance", false, "The timestamp is too far from now";
     IpNotAllowed => 401, "ip_not_allowed", false, "The key may not be used from this address";
@@ -48,11 +49,16 @@ codes! {
     NotFound => 404, "not_found", false, "There is nothing here";
     MethodNotAllowed => 405, "method_not_allowed", false, "The method is not allowed here";
     RequestTimeout => 408, "request_timeout", true, "The body took too long to arrive";
+    IdempotencyKeyInUse => 409, "idempotency_key_in_use", true, "The first request with this key still runs";
     LengthRequired => 411, "length_required", false, "A body needs a Content-Length";
     BodyTooLarge => 413, "body_too_large", false, "The body is too large";
     UnsupportedMediaType => 415, "unsupported_media_type", false, "The body must be plain application/json";
     ValidationFailed => 422, "validation_failed", false, "The content is not valid";
+    IdempotencyKeyMismatch => 422, "idempotency_key_mismatch", false, "The key stands for another request";
     RefundIdRequired => 422, "refund_id_required", false, "A second refund needs an external_id";
+    ExternalEventIdReused => 422, "external_event_id_reused", false, "The event id stands for another delivery";
+    StatusTopicMismatch => 422, "status_topic_mismatch", false, "Topic and status do not belong together";
+    RateLimited => 429, "rate_limited", true, "Too many requests";
     HeadersTooLarge => 431, "headers_too_large", false, "The head is too large";
     InternalError => 500, "internal_error", true, "Something went wrong here";
     Overloaded => 503, "overloaded", true, "Too much at once";
@@ -110,7 +116,7 @@ impl Problem {
     /// The seconds after which a retry makes sense.
     pub fn retry_after_s(&self) -> Option<u32> {
         match self.code {
-            Code::Overloaded | Code::ShuttingDown => Some(1),
+            Code::Overloaded | Code::ShuttingDown | Code::IdempotencyKeyInUse => Some(1),
             Code::StorageUnavailable => Some(2),
             Code::ClockUnreliable => Some(30),
             _ => None,

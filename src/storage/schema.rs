@@ -10,6 +10,8 @@ diesel::table! {
         plan -> Text,
         suspended -> Bool,
         created_at -> Timestamp,
+        rate_per_s -> Nullable<Integer>,
+        burst -> Nullable<Integer>,
     }
 }
 
@@ -75,7 +77,89 @@ diesel::table! {
         idempotency_key -> Nullable<Text>,
         times_received -> BigInt,
         times_differed -> BigInt,
+        attempt_id -> Nullable<Text>,
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(merchants, api_keys, key_secrets, token_keys, events);
+diesel::table! {
+    idempotency_keys (merchant_id, mode, idempotency_key) {
+        merchant_id -> Text,
+        mode -> Text,
+        idempotency_key -> Text,
+        claimed_by -> Text,
+        fingerprint -> Text,
+        status -> Integer,
+        body -> Text,
+        created_at -> Timestamp,
+        expires_at -> Timestamp,
+        times_seen -> BigInt,
+    }
+}
+
+diesel::table! {
+    external_events (merchant_id, mode, external_event_id) {
+        merchant_id -> Text,
+        mode -> Text,
+        external_event_id -> Text,
+        attempt_id -> Text,
+        topic -> Text,
+        fingerprint -> Text,
+        order_id -> Text,
+        received_at -> Timestamp,
+        times_received -> BigInt,
+    }
+}
+
+diesel::table! {
+    order_statuses (merchant_id, mode, order_id, status, status_updated_at) {
+        merchant_id -> Text,
+        mode -> Text,
+        order_id -> Text,
+        status -> Text,
+        status_updated_at -> Text,
+        attempt_id -> Text,
+        event_id -> Nullable<Text>,
+        received_at -> Timestamp,
+        reason -> Nullable<Text>,
+        metadata -> Nullable<Text>,
+        body -> Nullable<Text>,
+        key_id -> Text,
+        signature_form -> Text,
+        times_received -> BigInt,
+    }
+}
+
+diesel::table! {
+    attempts (merchant_id, attempt_id, bulk_row) {
+        merchant_id -> Text,
+        attempt_id -> Text,
+        bulk_row -> Integer,
+        mode -> Text,
+        started_at -> Timestamp,
+        endpoint -> Text,
+        peer -> Nullable<Text>,
+        key_id -> Nullable<Text>,
+        request_id -> Text,
+        body_sha256 -> Nullable<Text>,
+        body_bytes -> BigInt,
+        outcome -> Text,
+        status -> Integer,
+        reason -> Text,
+        error_pointer -> Nullable<Text>,
+        order_id -> Nullable<Text>,
+        event_id -> Nullable<Text>,
+        elapsed_us -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    merchants,
+    api_keys,
+    key_secrets,
+    token_keys,
+    events,
+    idempotency_keys,
+    external_events,
+    order_statuses,
+    attempts,
+);

@@ -107,6 +107,7 @@ fn start(gated: bool, change: impl FnOnce(&mut Ingest)) -> Bench {
         queue_bytes: 1 << 22,
         batch_events: 64,
         batch_bytes: 1 << 20,
+        bulk_rows_max: 1_000,
         answer_timeout_s: 10,
     };
     change(&mut limits);
