@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use conversiond::config::{Config, load_from};
 use conversiond::domain::event::{Outcome, Recorded, Recording};
 use conversiond::domain::ids::{ClickId, KeyKind, MerchantId};
-use conversiond::domain::merchant::{AttributionWindow, Merchant, Plan};
+use conversiond::domain::merchant::Merchant;
 use conversiond::domain::signature::{Covered, Form, sign};
 use conversiond::domain::time::Clock as _;
 use conversiond::keyring::{IssuedKey, KeyRequest, Loader, ensure_token_key, issue_key};
@@ -90,14 +90,8 @@ fn requests(config: &Config, count: usize) -> Vec<Vec<u8>> {
     let mut connection =
         Connector::new(config.database.clone()).connect(Purpose::Write).expect("a connection");
     migrate::run(&mut connection).expect("migrated");
-    let merchant = Merchant {
-        id: MerchantId::generate(now, &SystemEntropy),
-        currency: None,
-        attribution_window: AttributionWindow::DEFAULT,
-        suspended: false,
-    };
-    let id = merchant.id;
-    let account = Account { merchant, name: "bench".to_owned(), plan: Plan::Enterprise, created_at: now };
+    let id = MerchantId::generate(now, &SystemEntropy);
+    let account = Account { merchant: Merchant::new(id), name: "bench".to_owned(), created_at: now };
     merchants::create(&mut connection, &account).expect("a merchant");
     let request =
         KeyRequest { kind: KeyKind::Live, merchant_id: Some(id), ip_allow: Vec::new(), require_v2: false };

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::domain::time::{Clock, Entropy};
 use crate::domain::vault::MasterKeyRing;
-use crate::http::{AppState, Connection, HttpLimits, routes};
+use crate::http::{AppState, Connection, HttpLimits, RateLimits, routes};
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
 use crate::storage::lock::ServeLock;
@@ -133,6 +133,7 @@ pub async fn build_with<S: BatchStore>(
         clock_watch,
         metrics,
         limits: HttpLimits::new(config),
+        rate_limits: RateLimits::new(config),
         body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max)),
         draining: Arc::new(AtomicBool::new(false)),
     });

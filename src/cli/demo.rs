@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{Context, Failure};
 use crate::config::{DatabaseUrl, LogFormat};
 use crate::domain::ids::{ClickId, KeyKind, MerchantId};
-use crate::domain::merchant::{AttributionWindow, Merchant, Plan};
+use crate::domain::merchant::Merchant;
 use crate::domain::time::Entropy as _;
 use crate::keyring::{IssuedKey, KeyRequest, Loader, ensure_token_key, issue_key};
 use crate::storage::merchants::{self, Account};
@@ -36,17 +36,8 @@ impl Demo {
         let ring = context.master_key(&mut connection)?;
         let now = context.now();
         let merchant = MerchantId::generate(now, &SystemEntropy);
-        let account = Account {
-            merchant: Merchant {
-                id: merchant,
-                currency: None,
-                attribution_window: AttributionWindow::DEFAULT,
-                suspended: false,
-            },
-            name: "Demo shop".to_owned(),
-            plan: Plan::Enterprise,
-            created_at: now,
-        };
+        let account =
+            Account { merchant: Merchant::new(merchant), name: "Demo shop".to_owned(), created_at: now };
         merchants::create(&mut connection, &account)?;
         let request = KeyRequest {
             kind: KeyKind::Live,

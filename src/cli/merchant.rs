@@ -9,6 +9,7 @@ use crate::domain::ids::{ExternalId, MerchantId};
 use crate::domain::instant;
 use crate::domain::merchant::{self as domain, AttributionWindow, Plan};
 use crate::domain::money::Currency;
+use crate::domain::rate_limit::{PlanLimits, RateLimit};
 use crate::storage::merchants::{self, Account, Changes};
 use crate::system::SystemEntropy;
 
@@ -40,6 +41,8 @@ pub struct Create {
     /// How long after a click an event is attributed to it; 0 = never.
     #[arg(long, value_name = "D", default_value = "30")]
     attribution_window_days: AttributionWindow,
+    #[command(flatten)]
+    own_limit: OwnLimit,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +61,33 @@ pub struct Set {
     /// How long after a click an event is attributed to it; 0 = never.
     #[arg(long, value_name = "D")]
     attribution_window_days: Option<AttributionWindow>,
+    #[command(flatten)]
+    own_limit: OwnLimit,
+    /// Let the plan's rate limit hold again.
+    #[arg(long, conflicts_with_all = ["rate", "burst"])]
+    plan_rate: bool,
+}
+
+/// A limit of the merchant's own.
+#[derive(Debug, Args)]
+struct OwnLimit {
+    /// Requests per second, instead of the plan's.
+    #[arg(long, value_name = "R", value_parser = limit_number())]
+    rate: Option<u32>,
+    /// Requests at once, with --rate; without it one second's worth.
+    #[arg(long, value_name = "B", value_parser = limit_number(), requires = "rate")]
+    burst: Option<u32>,
+}
+
+fn limit_number() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=RateLimit::MAX.into())
+}
+
+impl OwnLimit {
+    /// The limit, if one is given.
+    fn read(&self) -> Option<RateLimit> {
+        RateLimit::of(self.rate.unwrap_or(0), self.burst.unwrap_or(0))
+    }
 }
 
 impl Merchant {
@@ -65,17 +95,12 @@ impl Merchant {
         match self {
             Self::Create(create) => create.run(context),
             Self::Set(set) => {
-                let Set { merchant, name, plan, currency, attribution_window_days } = set;
-                let changes = Changes {
-                    name,
-                    plan,
-                    currency,
-                    attribution_window: attribution_window_days,
-                    suspended: None,
-                };
+                let merchant = set.merchant;
+                let changes = set.changes();
                 if changes.is_empty() {
                     return Err(Usage(
-                        "nothing to change: give --name, --plan, --currency or --attribution-window-days",
+                        "nothing to change: give --name, --plan, --rate, --plan-rate, --currency or \
+                         --attribution-window-days",
                     )
                     .into());
                 }
@@ -92,18 +117,32 @@ impl Merchant {
     }
 }
 
+impl Set {
+    fn changes(self) -> Changes {
+        let own = self.own_limit.read();
+        Changes {
+            name: self.name,
+            plan: self.plan,
+            own_limit: (own.is_some() || self.plan_rate).then_some(own),
+            currency: self.currency,
+            attribution_window: self.attribution_window_days,
+            suspended: None,
+        }
+    }
+}
+
 impl Create {
     fn run(self, context: &Context) -> Result<(), Failure> {
         let now = context.now();
         let account = Account {
             merchant: domain::Merchant {
-                id: MerchantId::generate(now, &SystemEntropy),
                 currency: self.currency,
                 attribution_window: self.attribution_window_days,
-                suspended: false,
+                plan: self.plan,
+                own_limit: self.own_limit.read(),
+                ..domain::Merchant::new(MerchantId::generate(now, &SystemEntropy))
             },
             name: self.name,
-            plan: self.plan,
             created_at: now,
         };
         merchants::create(&mut context.database()?, &account)?;
@@ -120,45 +159,59 @@ fn change(context: &Context, id: MerchantId, changes: &Changes) -> Result<(), Fa
         return Err(format!("there is no merchant {id}").into());
     }
     let account = merchants::find(&mut connection, id)?.ok_or("the merchant is gone")?;
-    context
-        .output
-        .show(&describe(&account), || format!("{}\nIn force within 5 s.", table(&[header(), row(&account)])))
+    let plans = context.config.plans.limits();
+    context.output.show(&describe(&account, &plans), || {
+        format!("{}\nIn force within 5 s.", table(&[header(), row(&account, &plans)]))
+    })
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
     let accounts = merchants::all(&mut context.database()?)?;
-    let listed: Vec<Value> = accounts.iter().map(describe).collect();
+    let plans = context.config.plans.limits();
+    let listed: Vec<Value> = accounts.iter().map(|account| describe(account, &plans)).collect();
     context.output.show(&json!({ "merchants": listed }), || {
         let mut rows = vec![header()];
-        rows.extend(accounts.iter().map(row));
+        rows.extend(accounts.iter().map(|account| row(account, &plans)));
         table(&rows)
     })
 }
 
-fn describe(account: &Account) -> Value {
+fn describe(account: &Account, plans: &PlanLimits) -> Value {
+    let merchant = &account.merchant;
     json!({
-        "merchant_id": account.merchant.id.to_string(),
+        "merchant_id": merchant.id.to_string(),
         "name": account.name,
-        "plan": account.plan.as_str(),
-        "currency": account.merchant.currency.map(Currency::code),
-        "attribution_window_days": account.merchant.attribution_window.days(),
-        "suspended": account.merchant.suspended,
+        "plan": merchant.plan.as_str(),
+        "rate_limit": plans.limit_of(merchant).map(|limit| json!({
+            "rate_per_s": limit.rate_per_s(),
+            "burst": limit.burst(),
+            "of_plan": merchant.own_limit.is_none(),
+        })),
+        "currency": merchant.currency.map(Currency::code),
+        "attribution_window_days": merchant.attribution_window.days(),
+        "suspended": merchant.suspended,
         "created_at": instant::format(account.created_at),
     })
 }
 
 fn header() -> Vec<String> {
-    ["MERCHANT", "NAME", "PLAN", "CURRENCY", "WINDOW", "STATE"].map(str::to_owned).to_vec()
+    ["MERCHANT", "NAME", "PLAN", "LIMIT", "CURRENCY", "WINDOW", "STATE"].map(str::to_owned).to_vec()
 }
 
-fn row(account: &Account) -> Vec<String> {
+fn row(account: &Account, plans: &PlanLimits) -> Vec<String> {
+    let merchant = &account.merchant;
+    let limit = plans.limit_of(merchant).map_or("-".to_owned(), |limit| {
+        let own = if merchant.own_limit.is_some() { " (own)" } else { "" };
+        format!("{}/s, {} at once{own}", limit.rate_per_s(), limit.burst())
+    });
     vec![
-        account.merchant.id.to_string(),
+        merchant.id.to_string(),
         account.name.clone(),
-        account.plan.to_string(),
-        account.merchant.currency.map_or("-", Currency::code).to_owned(),
-        format!("{} d", account.merchant.attribution_window.days()),
-        if account.merchant.suspended { "suspended" } else { "active" }.to_owned(),
+        merchant.plan.to_string(),
+        limit,
+        merchant.currency.map_or("-", Currency::code).to_owned(),
+        format!("{} d", merchant.attribution_window.days()),
+        if merchant.suspended { "suspended" } else { "active" }.to_owned(),
     ]
 }
 

@@ -103,6 +103,10 @@ mod tests {
             with("[database]\nurl = \"mysql://x\"").unwrap_err().0.contains("sqlite:PATH or postgres://")
         );
         assert!(with("[telemetry]\nlog_format = \"xml\"").is_err());
+        let too_much = "[plans.pro]\nrate_per_s = 1000001";
+        assert!(with(too_much).unwrap_err().0.contains("plans.pro.rate_per_s"));
+        assert!(with("[peer]\nburst = 1000001").unwrap_err().0.contains("peer.burst"));
+        assert!(with("[plans.gold]\nrate_per_s = 1").unwrap_err().0.contains("plans.gold"));
         assert!(with("[server]\ntrusted_proxies = [\"10.0.0.0/33\"]").is_err());
     }
 }

@@ -16,6 +16,8 @@ pub use database_url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use load::{ConfigError, DEFAULTS, load, load_from};
 pub use log_format::LogFormat;
 
+use crate::domain::rate_limit::{PlanLimits, RateLimit};
+
 /// All settings. Field by field explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -183,6 +185,32 @@ pub struct Telemetry {
     pub log_format: LogFormat,
 }
 
+impl Plans {
+    /// What each plan allows.
+    pub const fn limits(&self) -> PlanLimits {
+        PlanLimits {
+            free: self.free.limit(),
+            pro: self.pro.limit(),
+            business: self.business.limit(),
+            enterprise: self.enterprise.limit(),
+        }
+    }
+}
+
+impl RateSetting {
+    /// The limit; `None` = none.
+    const fn limit(&self) -> Option<RateLimit> {
+        RateLimit::of(self.rate_per_s, self.burst)
+    }
+}
+
+impl Peer {
+    /// What a peer may do wrong; `None` = everything.
+    pub const fn limit(&self) -> Option<RateLimit> {
+        RateLimit::of(self.failures_per_s, self.burst)
+    }
+}
+
 impl Config {
     /// Checks what no single key can say.
     fn validate(&self) -> Result<(), String> {
@@ -225,6 +253,14 @@ impl Config {
         let wait_max = i128::from(self.ingest.answer_timeout_s) * 1_000;
         within("idempotency.wait_ms", self.idempotency.wait_ms.into(), 100, wait_max)?;
         within("idempotency.sweep_s", self.idempotency.sweep_s.into(), 1, 3_600)?;
+        let Plans { free, pro, business, enterprise } = &self.plans;
+        let plans = [("free", free), ("pro", pro), ("business", business), ("enterprise", enterprise)];
+        for (name, plan) in plans {
+            within(&format!("plans.{name}.rate_per_s"), plan.rate_per_s.into(), 0, RateLimit::MAX.into())?;
+            within(&format!("plans.{name}.burst"), plan.burst.into(), 0, RateLimit::MAX.into())?;
+        }
+        within("peer.failures_per_s", self.peer.failures_per_s.into(), 0, RateLimit::MAX.into())?;
+        within("peer.burst", self.peer.burst.into(), 0, RateLimit::MAX.into())?;
         within("peer.table_entries", number(self.peer.table_entries), 16, 1 << 20)?;
         within("journal.queue_attempts", number(self.journal.queue_attempts), 1, 1 << 20)?;
         within("journal.retention_days", self.journal.retention_days.into(), 1, 3_650)?;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::ids::MerchantId;
 use super::money::Currency;
+use super::rate_limit::RateLimit;
 
 /// What a merchant is and how its events are judged.
 #[derive(Debug, Clone)]
@@ -17,6 +18,24 @@ pub struct Merchant {
     pub attribution_window: AttributionWindow,
     /// A suspended merchant's callbacks are refused like forgeries.
     pub suspended: bool,
+    /// Its rate-limit plan.
+    pub plan: Plan,
+    /// Its own rate limit, which wins over the plan's.
+    pub own_limit: Option<RateLimit>,
+}
+
+impl Merchant {
+    /// A merchant with the settings that it has unless told otherwise.
+    pub const fn new(id: MerchantId) -> Self {
+        Self {
+            id,
+            currency: None,
+            attribution_window: AttributionWindow::DEFAULT,
+            suspended: false,
+            plan: Plan::Enterprise,
+            own_limit: None,
+        }
+    }
 }
 
 /// `attribution_window_days`: 0–365, 0 = attribute nothing (contract section 4.4).

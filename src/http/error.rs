@@ -82,6 +82,8 @@ pub struct Problem {
     pub close: bool,
     /// The methods there are, for 405.
     pub allow: Option<&'static str>,
+    /// The seconds until there is quota again, for 429: at least 1.
+    pub quota_after_s: Option<u64>,
 }
 
 /// One text for every refusal that must not tell which it is.
@@ -90,7 +92,15 @@ const NOT_AUTHENTIC: &str = "The key or the signature is not valid.";
 impl Problem {
     /// A problem with a sentence of its own.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), reason: None, close: false, allow: None }
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            reason: None,
+            close: false,
+            allow: None,
+            quota_after_s: None,
+        }
     }
 
     /// The same, and the connection is closed.
@@ -108,14 +118,21 @@ impl Problem {
         Self { errors, ..Self::new(Code::ValidationFailed, detail) }
     }
 
+    /// A request beyond a limit, and whose limit it is.
+    pub fn rate_limited(after_s: u64, detail: impl Into<String>, reason: &'static str) -> Self {
+        let problem = Self::new(Code::RateLimited, detail);
+        Self { quota_after_s: Some(after_s.max(1)), reason: Some(reason), ..problem }
+    }
+
     /// What is logged and counted.
     pub fn reason(&self) -> &'static str {
         self.reason.unwrap_or(self.code.as_str())
     }
 
     /// The seconds after which a retry makes sense.
-    pub fn retry_after_s(&self) -> Option<u32> {
+    pub fn retry_after_s(&self) -> Option<u64> {
         match self.code {
+            Code::RateLimited => self.quota_after_s,
             Code::Overloaded | Code::ShuttingDown | Code::IdempotencyKeyInUse => Some(1),
             Code::StorageUnavailable => Some(2),
             Code::ClockUnreliable => Some(30),

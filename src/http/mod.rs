@@ -10,9 +10,12 @@ pub mod error;
 mod extract;
 mod middleware;
 mod problem_response;
+mod quota;
+mod rate_limits;
 mod request_context;
 pub mod routes;
 mod state;
 
 pub use connection::Connection;
+pub use rate_limits::RateLimits;
 pub use state::{AppState, HttpLimits};

@@ -21,6 +21,8 @@ struct Body<'a> {
     code: &'static str,
     request_id: &'a str,
     retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldBody<'a>>,
 }
@@ -43,6 +45,7 @@ impl Problem {
             code: self.code.as_str(),
             request_id,
             retryable: self.code.retryable(),
+            retry_after: self.quota_after_s,
             errors: self
                 .errors
                 .iter()

@@ -3,6 +3,7 @@
 use actix_web::HttpMessage as _;
 use actix_web::http::header::HeaderMap;
 
+use super::quota::Quota;
 use crate::domain::ids::uuid_v7;
 use crate::domain::time::{Clock, Entropy};
 
@@ -23,6 +24,8 @@ pub struct CallNotes {
     pub outcome: Option<&'static str>,
     /// The event it is about.
     pub event_id: Option<String>,
+    /// What the answer tells of the merchant's rate limit, if it has one.
+    pub quota: Option<Quota>,
 }
 
 /// The longest id of a caller's that is taken over.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+use super::rate_limits::RateLimits;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::system::ClockWatch;
@@ -22,6 +23,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// What is enforced.
     pub limits: HttpLimits,
+    /// What merchants spend and peers do wrong.
+    pub rate_limits: RateLimits,
     /// Bytes of bodies that may yet be held at this moment.
     pub body_bytes: Arc<Semaphore>,
     /// Set when the service is to end: connections are closed after their next answer.

@@ -8,6 +8,7 @@ use super::{AnyConnection, StoreError};
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::{AttributionWindow, Merchant, Plan};
 use crate::domain::money::Currency;
+use crate::domain::rate_limit::RateLimit;
 
 /// A merchant as the operator sees it.
 #[derive(Debug, Clone)]
@@ -16,8 +17,6 @@ pub struct Account {
     pub merchant: Merchant,
     /// What the operator calls it.
     pub name: String,
-    /// Its rate-limit plan.
-    pub plan: Plan,
     /// Since when it is there.
     pub created_at: DateTime<Utc>,
 }
@@ -29,6 +28,8 @@ pub struct Changes {
     pub name: Option<String>,
     /// Its rate-limit plan.
     pub plan: Option<Plan>,
+    /// Its own rate limit; `Some(None)` = its plan's from now on.
+    pub own_limit: Option<Option<RateLimit>>,
     /// The order dialect's default currency.
     pub currency: Option<Currency>,
     /// Its attribution window, for events received from now on.
@@ -42,6 +43,7 @@ impl Changes {
     pub const fn is_empty(&self) -> bool {
         self.name.is_none()
             && self.plan.is_none()
+            && self.own_limit.is_none()
             && self.currency.is_none()
             && self.attribution_window.is_none()
             && self.suspended.is_none()
@@ -58,6 +60,8 @@ struct Row {
     plan: String,
     suspended: bool,
     created_at: NaiveDateTime,
+    rate_per_s: Option<i32>,
+    burst: Option<i32>,
 }
 
 #[derive(AsChangeset)]
@@ -68,6 +72,9 @@ struct ChangedColumns {
     attribution_window_days: Option<i32>,
     plan: Option<&'static str>,
     suspended: Option<bool>,
+    // Some(None) writes NULL.
+    rate_per_s: Option<Option<i32>>,
+    burst: Option<Option<i32>>,
 }
 
 /// Adds a merchant.
@@ -77,9 +84,11 @@ pub fn create(connection: &mut AnyConnection, account: &Account) -> Result<(), S
         name: account.name.clone(),
         currency: account.merchant.currency.map(|currency| currency.code().to_owned()),
         attribution_window_days: account.merchant.attribution_window.days().into(),
-        plan: account.plan.as_str().to_owned(),
+        plan: account.merchant.plan.as_str().to_owned(),
         suspended: account.merchant.suspended,
         created_at: account.created_at.naive_utc(),
+        rate_per_s: account.merchant.own_limit.map(|limit| column(limit.rate_per_s())),
+        burst: account.merchant.own_limit.map(|limit| column(limit.burst())),
     };
     connection.write(|c| {
         diesel::insert_into(merchants::table).values(row).execute(c)?;
@@ -95,6 +104,8 @@ pub fn change(connection: &mut AnyConnection, id: MerchantId, changes: &Changes)
         attribution_window_days: changes.attribution_window.map(|window| window.days().into()),
         plan: changes.plan.map(Plan::as_str),
         suspended: changes.suspended,
+        rate_per_s: changes.own_limit.map(|own| own.map(|limit| column(limit.rate_per_s()))),
+        burst: changes.own_limit.map(|own| own.map(|limit| column(limit.burst()))),
     };
     let row = merchants::table.filter(merchants::merchant_id.eq(id.to_string()));
     connection.write(|c| Ok(diesel::update(row).set(columns).execute(c)? == 1))
@@ -117,6 +128,11 @@ pub fn find(connection: &mut AnyConnection, id: MerchantId) -> Result<Option<Acc
     row.map(Row::into_account).transpose()
 }
 
+/// A number of a limit as its column holds it, which is wider than what may be set.
+fn column(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
 impl Row {
     fn into_account(self) -> Result<Account, StoreError> {
         let id = self.merchant_id.clone();
@@ -129,15 +145,18 @@ impl Row {
             Some(code) => Some(code.parse().ok()?),
             None => None,
         };
+        let rate_per_s = u32::try_from(self.rate_per_s.unwrap_or(0)).ok()?;
+        let burst = u32::try_from(self.burst.unwrap_or(0)).ok()?;
         Some(Account {
             merchant: Merchant {
                 id: self.merchant_id.parse().ok()?,
                 currency,
                 attribution_window: AttributionWindow::from_days(self.attribution_window_days.into()).ok()?,
                 suspended: self.suspended,
+                plan: self.plan.parse().ok()?,
+                own_limit: RateLimit::of(rate_per_s, burst),
             },
             name: self.name,
-            plan: self.plan.parse().ok()?,
             created_at: self.created_at.and_utc(),
         })
     }

@@ -31,6 +31,8 @@ pub struct Metrics {
     pub request_seconds: Histogram,
     /// The writer's figures.
     pub writer: WriterMetrics,
+    /// What the rate limits remember, read at the time.
+    pub rate_limits: RateLimitMetrics,
     pool_connections: Gauge,
     pool_idle: Gauge,
     key_age_seconds: Gauge<f64, AtomicU64>,
@@ -45,6 +47,15 @@ pub struct WriterMetrics {
     pub batch_events: Histogram,
     /// How long transactions took, retries included.
     pub commit_seconds: Histogram,
+}
+
+/// The entries of the rate limits' tables.
+#[derive(Clone, Default)]
+pub struct RateLimitMetrics {
+    /// Merchants whose bucket is not full.
+    pub merchants_spending: Gauge,
+    /// Peers whose failures are not forgotten.
+    pub peers_failing: Gauge,
 }
 
 const SECONDS: [f64; 14] =
@@ -74,6 +85,7 @@ impl Metrics {
             Unit::Seconds,
             writer.commit_seconds.clone(),
         );
+        let rate_limits = RateLimitMetrics::register(&mut registry);
         let (pool_connections, pool_idle) = (Gauge::default(), Gauge::default());
         registry.register("pool_connections", "Open connections for reading", pool_connections.clone());
         registry.register("pool_idle", "Of them, idle", pool_idle.clone());
@@ -90,6 +102,7 @@ impl Metrics {
             outcomes,
             request_seconds,
             writer,
+            rate_limits,
             pool_connections,
             pool_idle,
             key_age_seconds,
@@ -106,6 +119,30 @@ impl Metrics {
             Ok(()) => out,
             Err(error) => format!("# {error}\n"),
         }
+    }
+}
+
+impl RateLimitMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let figures = Self::default();
+        registry.register(
+            "merchants_spending",
+            "Limited merchants whose bucket is not full",
+            figures.merchants_spending.clone(),
+        );
+        registry.register(
+            "peers_failing",
+            "Addresses whose failures are not forgotten yet (at most peer.table_entries)",
+            figures.peers_failing.clone(),
+        );
+        figures
+    }
+
+    /// Takes over how many entries are in use.
+    pub fn set(&self, (merchants, peers): (usize, usize)) {
+        let figure = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.merchants_spending.set(figure(merchants));
+        self.peers_failing.set(figure(peers));
     }
 }
 

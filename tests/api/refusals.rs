@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use conversiond::domain::access::{ApiKey, Circumstances, KeyDirectory, LiveSecret, Refusal, Verified};
 use conversiond::domain::click_token::TokenRing;
 use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
-use conversiond::domain::merchant::{AttributionWindow, Merchant};
+use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
 use conversiond::domain::signature::{Covered, Form, RequestHeaders, SigningKeys, sign};
 use conversiond::domain::time::Clock as _;
@@ -113,12 +113,8 @@ impl Keys {
     fn new() -> Self {
         let secret = SigningSecret::generate(&SystemEntropy);
         let keys = STATES.map(|state| {
-            let merchant = Merchant {
-                id: MerchantId::from_uuid(Uuid::new_v4()),
-                currency: None,
-                attribution_window: AttributionWindow::DEFAULT,
-                suspended: state == "suspended",
-            };
+            let id = MerchantId::from_uuid(Uuid::new_v4());
+            let merchant = Merchant { suspended: state == "suspended", ..Merchant::new(id) };
             let expires_at = (state == "expired").then(|| at(NOW));
             let live = LiveSecret { keys: SigningKeys::new(&secret), expires_at };
             let id: KeyId = id_of(state).parse().unwrap();

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use conversiond::domain::access::{ApiKey, Circumstances, KeyDirectory, LiveSecret};
 use conversiond::domain::click_token::TokenRing;
 use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
-use conversiond::domain::merchant::{AttributionWindow, Merchant};
+use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
 use conversiond::domain::signature::{Covered, Form, RequestHeaders, SigningKeys, sign};
 use conversiond::system::SystemEntropy;
@@ -64,12 +64,7 @@ struct Judge {
 impl Judge {
     fn new() -> Self {
         let secret = SigningSecret::generate(&SystemEntropy);
-        let merchant = Merchant {
-            id: MerchantId::from_uuid(Uuid::new_v4()),
-            currency: None,
-            attribution_window: AttributionWindow::DEFAULT,
-            suspended: false,
-        };
+        let merchant = Merchant::new(MerchantId::from_uuid(Uuid::new_v4()));
         let id = KeyId::generate(KeyKind::Live, &SystemEntropy);
         let key = ApiKey {
             id: id.clone(),

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta};
 use conversiond::domain::click_token::{TokenKey, TokenRing};
 use conversiond::domain::ids::KeyKind;
 use conversiond::domain::instant;
-use conversiond::domain::merchant::{AttributionWindow, Merchant, Plan};
+use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
 use conversiond::domain::signature::{Covered, Digests, Form, SigningKeys, message};
 use conversiond::domain::time::Clock as _;
@@ -172,10 +172,8 @@ on_both_databases! {
                 None => setup.merchant(),
                 Some(id) => {
                     let id = id.parse().unwrap();
-                    let attribution_window = AttributionWindow::DEFAULT;
-                    let merchant = Merchant { id, currency: None, attribution_window, suspended: false };
                     let name = "Shop of a vector".to_owned();
-                    let account = Account { merchant, name, plan: Plan::Enterprise, created_at };
+                    let account = Account { merchant: Merchant::new(id), name, created_at };
                     merchants::create(&mut setup.connection, &account).unwrap();
                     id
                 }

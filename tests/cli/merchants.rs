@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::shell::{backends, merchant, run, text};
-use crate::support::TestDatabase;
 use crate::support::process::run_json;
+use crate::support::{Backend, TestDatabase};
 
 fn listed(database: &TestDatabase) -> Vec<Value> {
     run_json(database, &["merchant", "list"])["merchants"].as_array().unwrap().clone()
@@ -28,8 +28,8 @@ fn a_merchant_is_made_with_the_contracts_defaults() {
         assert_eq!(accounts.len(), 1);
         assert_eq!(
             settings(accounts[0].clone()),
-            json!({"merchant_id": id, "name": "Test shop", "plan": "enterprise", "currency": null,
-                   "attribution_window_days": 30, "suspended": false})
+            json!({"merchant_id": id, "name": "Test shop", "plan": "enterprise", "rate_limit": null,
+                   "currency": null, "attribution_window_days": 30, "suspended": false})
         );
     }
 }
@@ -55,11 +55,11 @@ fn every_setting_of_a_merchant_can_be_given_and_changed_alone() {
         );
         let id = text(&made, "merchant_id");
         let mut expected = json!({"merchant_id": id, "name": "Café \"Ünï\"", "plan": "pro", "currency": "NPR",
+                                  "rate_limit": {"rate_per_s": 100, "burst": 200, "of_plan": true},
                                   "attribution_window_days": 0, "suspended": false});
         assert_eq!(settings(listed(&database)[0].clone()), expected);
-        let changes: [(&[&str], &str, Value); 6] = [
+        let changes: [(&[&str], &str, Value); 5] = [
             (&["set", &id, "--name", "B"], "name", json!("B")),
-            (&["set", &id, "--plan", "free"], "plan", json!("free")),
             (&["set", &id, "--currency", "JPY"], "currency", json!("JPY")),
             (&["set", &id, "--attribution-window-days", "365"], "attribution_window_days", json!(365)),
             (&["suspend", &id], "suspended", json!(true)),
@@ -72,6 +72,79 @@ fn every_setting_of_a_merchant_can_be_given_and_changed_alone() {
             assert_eq!(settings(listed(&database)[0].clone()), expected, "{arguments:?}");
         }
     }
+}
+
+#[test]
+fn a_limit_of_its_own_wins_over_the_plans_until_it_is_taken_back() {
+    for backend in backends() {
+        let database = backend.database();
+        let create = ["merchant", "create", "--name", "Shop", "--plan", "free", "--rate", "40"];
+        let id = text(&run_json(&database, &create), "merchant_id");
+        assert_eq!(plan_and_limit(&listed(&database)[0]), (json!("free"), limit(40, 40, false)));
+        let changes: [(&[&str], &str, Value); 8] = [
+            (&["--burst", "90", "--rate", "40"], "free", limit(40, 90, false)),
+            // A rate alone is one second's worth, whatever the burst was.
+            (&["--rate", "7"], "free", limit(7, 7, false)),
+            (&["--plan", "business"], "business", limit(7, 7, false)),
+            (&["--name", "Other"], "business", limit(7, 7, false)),
+            (&["--plan-rate"], "business", limit(500, 500, true)),
+            (
+                &["--plan", "enterprise", "--rate", "1000000", "--burst", "1"],
+                "enterprise",
+                limit(1_000_000, 1, false),
+            ),
+            (&["--plan", "pro", "--plan-rate"], "pro", limit(100, 200, true)),
+            (&["--plan", "enterprise"], "enterprise", Value::Null),
+        ];
+        for (arguments, plan, limit) in changes {
+            let answer = run_json(&database, &[&["merchant", "set", &id], arguments].concat());
+            let expected = (json!(plan), limit);
+            assert_eq!(plan_and_limit(&answer), expected, "{arguments:?}");
+            assert_eq!(plan_and_limit(&listed(&database)[0]), expected, "{arguments:?}");
+        }
+    }
+}
+
+fn limit(rate: u32, burst: u32, of_plan: bool) -> Value {
+    json!({"rate_per_s": rate, "burst": burst, "of_plan": of_plan})
+}
+
+fn plan_and_limit(account: &Value) -> (Value, Value) {
+    (account["plan"].clone(), account["rate_limit"].clone())
+}
+
+#[test]
+fn the_list_for_people_shows_the_limit_that_holds() {
+    let database = Backend::Sqlite.database();
+    let id = merchant(&database);
+    for (arguments, shown) in [
+        (&["--plan", "pro"][..], "pro   100/s, 200 at once"),
+        (&["--rate", "5"], "pro   5/s, 5 at once (own)"),
+        (&["--plan", "enterprise", "--plan-rate"], "enterprise  -"),
+    ] {
+        run(&database, &[&["merchant", "set", &id], arguments].concat()).done();
+        let table = run(&database, &["merchant", "list"]).done().out;
+        assert!(table.contains(shown), "{table}");
+    }
+}
+
+#[test]
+fn a_limit_that_cannot_be_is_wrong_usage() {
+    let database = Backend::Sqlite.database();
+    let id = merchant(&database);
+    for (arguments, word) in [
+        (&["--rate", "0"][..], "0"),
+        (&["--rate", "1000001"], "1000001"),
+        (&["--rate", "-1"], "-1"),
+        (&["--rate", "1.5"], "1.5"),
+        (&["--rate", "5", "--burst", "0"], "0"),
+        (&["--burst", "5"], "--rate"),
+        (&["--plan-rate", "--rate", "5"], "--plan-rate"),
+        (&["--plan-rate", "--burst", "5"], "--plan-rate"),
+    ] {
+        run(&database, &[&["merchant", "set", &id], arguments].concat()).misused_saying(&[word]);
+    }
+    assert_eq!(listed(&database)[0]["rate_limit"], Value::Null);
 }
 
 #[test]
@@ -107,6 +180,8 @@ fn setting_nothing_is_wrong_usage_and_says_what_can_be_set() {
         run(&database, &["merchant", "set", &id]).misused_saying(&[
             "--name",
             "--plan",
+            "--rate",
+            "--plan-rate",
             "--currency",
             "--attribution-window-days",
         ]);

@@ -8,7 +8,7 @@ use conversiond::domain::click_token::ClickToken;
 use conversiond::domain::event::{ParseContext, Recording, parse};
 use conversiond::domain::ids::{ClickId, EventId, KeyId, KeyKind, MerchantId};
 use conversiond::domain::instant;
-use conversiond::domain::merchant::{AttributionWindow, Merchant, Mode};
+use conversiond::domain::merchant::{Merchant, Mode};
 use conversiond::domain::signature::Form;
 use conversiond::system::SystemEntropy;
 use serde_json::Value;
@@ -21,12 +21,8 @@ pub fn now() -> DateTime<Utc> {
 
 /// A merchant that no table knows: events need none.
 pub fn merchant(number: u128) -> Arc<Merchant> {
-    Arc::new(Merchant {
-        id: MerchantId::from_uuid(Uuid::from_u128(number)),
-        currency: "USD".parse().ok(),
-        attribution_window: AttributionWindow::DEFAULT,
-        suspended: false,
-    })
+    let id = MerchantId::from_uuid(Uuid::from_u128(number));
+    Arc::new(Merchant { currency: "USD".parse().ok(), ..Merchant::new(id) })
 }
 
 /// An event of this merchant.

@@ -1,5 +1,6 @@
 //! A clock in the test's hand: the machine's, moved.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -11,9 +12,17 @@ use conversiond::system::SystemClock;
 pub struct TestClock {
     wall_ms: AtomicI64,
     monotonic_ms: AtomicI64,
+    /// The machine's clocks when they were stopped.
+    stopped: OnceLock<(DateTime<Utc>, Duration)>,
 }
 
 impl TestClock {
+    /// A clock that stands still but for what the test lets pass.
+    pub fn standing() -> Self {
+        let stopped = OnceLock::from((SystemClock.now(), SystemClock.monotonic()));
+        Self { stopped, ..Self::default() }
+    }
+
     /// Lets time pass.
     pub fn advance(&self, by: TimeDelta) {
         self.wall_ms.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
@@ -28,11 +37,13 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        SystemClock.now() + TimeDelta::milliseconds(self.wall_ms.load(Ordering::SeqCst))
+        let now = self.stopped.get().map_or_else(|| SystemClock.now(), |(now, _)| *now);
+        now + TimeDelta::milliseconds(self.wall_ms.load(Ordering::SeqCst))
     }
 
     fn monotonic(&self) -> Duration {
         let moved = u64::try_from(self.monotonic_ms.load(Ordering::SeqCst)).unwrap_or(0);
-        SystemClock.monotonic() + Duration::from_millis(moved)
+        let now = self.stopped.get().map_or_else(|| SystemClock.monotonic(), |(_, now)| *now);
+        now + Duration::from_millis(moved)
     }
 }

@@ -21,6 +21,12 @@ impl Answer {
                 }
             }
         }
+        if code == "rate_limited" {
+            expected.insert(3, "retry_after");
+            let seconds = json["retry_after"].as_u64().unwrap();
+            assert!(seconds >= 1, "{context}");
+            assert_eq!(self.header("retry-after"), Some(seconds.to_string().as_str()), "{context}");
+        }
         assert_eq!(members, expected, "{context}");
         assert_eq!(json["code"], code, "{context}");
         assert_eq!(json["status"], status, "{context}");

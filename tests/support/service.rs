@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use conversiond::domain::click_token::TokenRing;
 use conversiond::domain::ids::{ClickId, KeyId, KeyKind, MerchantId};
-use conversiond::domain::merchant::{AttributionWindow, Merchant, Plan};
+use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
 use conversiond::domain::time::Clock as _;
 use conversiond::domain::vault::MasterKeyRing;
@@ -164,17 +164,7 @@ impl Setup {
     pub fn merchant(&mut self) -> MerchantId {
         let now = SystemClock.now();
         let id = MerchantId::generate(now, &SystemEntropy);
-        let account = Account {
-            merchant: Merchant {
-                id,
-                currency: None,
-                attribution_window: AttributionWindow::DEFAULT,
-                suspended: false,
-            },
-            name: "Test shop".to_owned(),
-            plan: Plan::Enterprise,
-            created_at: now,
-        };
+        let account = Account { merchant: Merchant::new(id), name: "Test shop".to_owned(), created_at: now };
         merchants::create(&mut self.connection, &account).unwrap();
         id
     }

@@ -26,14 +26,24 @@ pub struct Body {
     pub permit: OwnedSemaphorePermit,
 }
 
-/// Reads the whole body.
-pub async fn read(request: &HttpRequest, payload: &mut Payload, state: &AppState) -> Result<Body, Problem> {
+/// Refuses a body that is announced to be too large.
+pub async fn check_length(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    state: &AppState,
+) -> Result<(), Problem> {
     let limit = state.limits.body_bytes_max;
     let length = content_length(request)?;
     if length > limit {
         drain(payload).await;
         return Err(too_large(limit));
     }
+    Ok(())
+}
+
+/// Reads the whole body, whose length was checked.
+pub async fn read(payload: &mut Payload, state: &AppState) -> Result<Body, Problem> {
+    let limit = state.limits.body_bytes_max;
     let reading = tokio::time::timeout(state.limits.body_timeout, collect(payload, limit, &state.body_bytes));
     match reading.await {
         Ok(Err(problem)) if problem.code == Code::Overloaded => {

@@ -1,7 +1,7 @@
 //! A request that a merchant really made. A handler that takes one cannot run on any other.
 
-use std::borrow::Cow;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use actix_web::{FromRequest, HttpRequest, web};
 use chrono::TimeDelta;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::body;
+use super::body::{self, Body};
+use super::client::client_of;
 use super::headers::{external_event_id, idempotency_key, signature_headers};
 use crate::domain::access::{Circumstances, Verified};
-use crate::domain::client_address::client_address;
 use crate::domain::merchant::Merchant;
 use crate::domain::signature::{Covered, IdempotencyKey, Scheme, SignedHead};
 use crate::http::error::{Code, Problem};
@@ -68,12 +68,48 @@ impl MerchantCall {
     }
 }
 
+/// The limits around the proof (contract section 3, order of checks).
 async fn verify(
     request: &HttpRequest,
     payload: &mut Payload,
     state: &AppState,
 ) -> Result<MerchantCall, Problem> {
-    let body = body::read(request, payload, state).await?;
+    let (limits, clock) = (&state.rate_limits, state.ingest.clock.as_ref());
+    let client = client_of(request, &state.limits.trusted_proxies);
+    body::check_length(request, payload, state).await?;
+    if let Err(problem) = limits.admit(client, clock.monotonic()) {
+        body::drain(payload).await;
+        return Err(problem);
+    }
+    let proven = prove(request, payload, state, client).await;
+    let Proven { verified, idempotency_key, body } =
+        proven.inspect_err(|problem| limits.charge(client, problem, clock.monotonic()))?;
+    note(request, |notes| notes.key_id = Some(verified.key_id().to_string()));
+    let Some(merchant) = verified.merchant().cloned() else {
+        return Err(Problem::new(Code::Forbidden, "An operator's key is not for merchants' endpoints."));
+    };
+    note(request, |notes| notes.merchant_id = Some(merchant.id.to_string()));
+    if let Some((quota, outcome)) = limits.spend(&merchant, clock) {
+        note(request, |notes| notes.quota = Some(quota));
+        outcome?;
+    }
+    Ok(MerchantCall { verified, merchant, idempotency_key, body: body.bytes, _memory: body.permit })
+}
+
+/// An authentic request, in its time, from where its key may be used.
+struct Proven {
+    verified: Verified,
+    idempotency_key: Option<IdempotencyKey>,
+    body: Body,
+}
+
+async fn prove(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    state: &AppState,
+    client: Option<IpAddr>,
+) -> Result<Proven, Problem> {
+    let body = body::read(payload, state).await?;
     let signature_headers = signature_headers(request.headers());
     let head = signature_headers.parse()?;
     let (key_header, mut idempotency_key) = idempotency_key(request.headers())?;
@@ -84,16 +120,11 @@ async fn verify(
         external_event_id: external_event_id(request.headers())?,
         body: &body.bytes,
     };
-    let verified = judge(request, state, &head, &covered)?;
+    let verified = judge(request, state, &head, &covered, client)?;
     if let (None, Scheme::StandardWebhooks { id, .. }) = (&idempotency_key, &head.scheme) {
         idempotency_key = IdempotencyKey::from_webhook_id(id).ok();
     }
-    note(request, |notes| notes.key_id = Some(verified.key_id().to_string()));
-    let Some(merchant) = verified.merchant().cloned() else {
-        return Err(Problem::new(Code::Forbidden, "An operator's key is not for merchants' endpoints."));
-    };
-    note(request, |notes| notes.merchant_id = Some(merchant.id.to_string()));
-    Ok(MerchantCall { verified, merchant, idempotency_key, body: body.bytes, _memory: body.permit })
+    Ok(Proven { verified, idempotency_key, body })
 }
 
 fn judge(
@@ -101,6 +132,7 @@ fn judge(
     state: &AppState,
     head: &SignedHead<'_>,
     covered: &Covered<'_>,
+    client: Option<IpAddr>,
 ) -> Result<Verified, Problem> {
     if !state.clock_watch.is_reliable() {
         let detail = "Timestamps cannot be judged until the clock is right again.";
@@ -108,15 +140,6 @@ fn judge(
     }
     let directory = state.ingest.keyring.current()?;
     let now = state.ingest.clock.now();
-    // Lossy: of a line that is not text only the bad entry is unreadable, and ends the walk.
-    let lines: Vec<Cow<'_, str>> = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .map(|line| String::from_utf8_lossy(line.as_bytes()))
-        .collect();
-    let client = request.peer_addr().map(|peer| {
-        client_address(peer.ip(), lines.iter().map(AsRef::as_ref), &state.limits.trusted_proxies)
-    });
     let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
     directory.judge(head, covered, &Circumstances { now, tolerance, client }).map_err(|refusal| {
         note(request, |notes| notes.key_id = Some(head.key_id.chars().take(64).collect()));

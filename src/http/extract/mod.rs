@@ -1,6 +1,7 @@
 //! From requests to what handlers take.
 
 mod body;
+mod client;
 mod headers;
 mod merchant_call;
 mod query;

@@ -38,7 +38,11 @@ pub async fn observe(
     let elapsed = ingest.clock.monotonic().saturating_sub(count.started);
     span.in_scope(|| log(&response, &notes, problem.as_ref(), elapsed));
     count.end(response.status(), &notes, problem.as_ref(), elapsed);
-    Ok(finish(response, &state, &id, problem))
+    let mut response = finish(response, &state, &id, problem);
+    if let Some(quota) = notes.quota {
+        quota.write(response.headers_mut());
+    }
+    Ok(response)
 }
 
 async fn answer(
