@@ -19,17 +19,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
 use conversiond::config::{Config, load_from};
-use conversiond::domain::event::{Outcome, Recorded, Recording};
 use conversiond::domain::ids::{ClickId, KeyKind, MerchantId};
 use conversiond::domain::merchant::Merchant;
 use conversiond::domain::signature::{Covered, Form, sign};
+use conversiond::domain::submission::{Submission, SubmissionOutcome};
 use conversiond::domain::time::Clock as _;
 use conversiond::keyring::{IssuedKey, KeyRequest, Loader, ensure_token_key, issue_key};
 use conversiond::server::{self, Dependencies};
 use conversiond::storage::merchants::{self, Account};
-use conversiond::storage::writer::{BatchFailure, BatchStore};
+use conversiond::storage::submissions::WriteContext;
+use conversiond::storage::writer::{BatchFailure, BatchStore, Stores};
 use conversiond::storage::{Connector, Purpose, StoreError, migrate};
 use conversiond::system::{SystemClock, SystemEntropy};
 use figment::Figment;
@@ -54,10 +54,10 @@ struct NoStore;
 impl BatchStore for NoStore {
     fn commit(
         &mut self,
-        batch: &[Recording],
-        received_at: DateTime<Utc>,
-    ) -> Result<Vec<Outcome>, BatchFailure> {
-        Ok(batch.iter().map(|one| Outcome::Accepted(Recorded::new(one, received_at))).collect())
+        batch: &[Submission],
+        context: &WriteContext,
+    ) -> Result<Vec<SubmissionOutcome>, BatchFailure> {
+        Ok(batch.iter().map(|one| one.if_new(context.received_at)).collect())
     }
 
     fn reconnect(&mut self) -> Result<(), StoreError> {
@@ -215,7 +215,10 @@ fn measure(url: &str, with_store: bool, count: usize, connections: usize) -> Fig
             let bound = if with_store {
                 server::build(&config, dependencies).await
             } else {
-                server::build_with(&config, dependencies, || Ok(vec![NoStore, NoStore])).await
+                server::build_with(&config, dependencies, || {
+                    Ok(Stores { lanes: vec![NoStore, NoStore], rescue: None })
+                })
+                .await
             };
             let bound = bound.expect("the service starts");
             tell.send((bound.api_address, bound.admin_address)).expect("told");

@@ -17,11 +17,12 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::domain::time::{Clock, Entropy};
 use crate::domain::vault::MasterKeyRing;
-use crate::http::{AppState, Connection, HttpLimits, RateLimits, routes};
+use crate::http::{AppState, Connection, HttpLimits, RateLimits, RefusedAttempts, routes};
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
+use crate::storage::housekeeping::{Housekeeper, Journal};
 use crate::storage::lock::ServeLock;
-use crate::storage::writer::{BatchStore, DatabaseStore, Writer, WriterThreads};
+use crate::storage::writer::{BatchStore, DatabaseStore, Stores, Writer, WriterThreads};
 use crate::storage::{Connector, Purpose, Reader, StoreError, check_durability, database_now, migrate};
 use crate::system::ClockWatch;
 use crate::telemetry::Metrics;
@@ -74,6 +75,7 @@ pub struct BoundServer {
     refresh: JoinHandle<()>,
     state: web::Data<AppState>,
     writer_threads: WriterThreads,
+    housekeeper: Housekeeper,
     _lock: Option<ServeLock>,
 }
 
@@ -85,7 +87,12 @@ pub async fn build(config: &Config, dependencies: Dependencies) -> Result<BoundS
     let writers = if connector.is_shared() { config.database.writers } else { 1 };
     let stores = {
         let connector = connector.clone();
-        move || (0..writers).map(|_| DatabaseStore::connect(connector.clone())).collect::<Result<Vec<_>, _>>()
+        move || {
+            let store = |purpose| DatabaseStore::connect(connector.clone(), purpose);
+            let lanes = (0..writers).map(|_| store(Purpose::Write)).collect::<Result<Vec<_>, _>>()?;
+            let rescue = connector.is_shared().then(|| store(Purpose::Rescue)).transpose()?;
+            Ok(Stores { lanes, rescue })
+        }
     };
     build_with(config, dependencies, stores).await
 }
@@ -94,7 +101,7 @@ pub async fn build(config: &Config, dependencies: Dependencies) -> Result<BoundS
 pub async fn build_with<S: BatchStore>(
     config: &Config,
     dependencies: Dependencies,
-    stores: impl FnOnce() -> Result<Vec<S>, StoreError>,
+    stores: impl FnOnce() -> Result<Stores<S>, StoreError>,
 ) -> Result<BoundServer, ServeError> {
     let Dependencies { clock, entropy, master_key } = dependencies;
     let connector = Connector::new(config.database.clone());
@@ -114,7 +121,10 @@ pub async fn build_with<S: BatchStore>(
     let stale_after = Duration::from_secs(config.keys.stale_s);
     let keyring = Arc::new(Keyring::new(directory, stale_after, clock.clone()));
     let metrics = Arc::new(Metrics::new());
-    let (writer, writer_threads) = Writer::start(stores()?, &config.ingest, &clock, &metrics.writer)?;
+    let (writer, writer_threads) =
+        Writer::start(stores()?, &config.ingest, &config.idempotency, &clock, &metrics.writer)?;
+    let (journal, housekeeper) =
+        Journal::start(connector.clone(), config, clock.clone(), metrics.journal.clone())?;
     let runtime = tokio::runtime::Handle::current();
     let wait = Duration::from_millis(config.database.pool_wait_ms);
     let reader = Reader::new(connector.clone(), config.database.pool_size, wait, runtime.clone());
@@ -134,19 +144,30 @@ pub async fn build_with<S: BatchStore>(
         metrics,
         limits: HttpLimits::new(config),
         rate_limits: RateLimits::new(config),
+        attempts: RefusedAttempts::new(journal, &config.journal, config.peer.table_entries),
         body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max)),
         draining: Arc::new(AtomicBool::new(false)),
     });
     let (api, api_address) = api_server(config, state.clone())?;
     let (admin, admin_address) = admin_server(config, state.clone())?;
     tracing::info!(%api_address, %admin_address, "listening");
-    Ok(BoundServer { api_address, admin_address, api, admin, refresh, state, writer_threads, _lock: lock })
+    Ok(BoundServer {
+        api_address,
+        admin_address,
+        api,
+        admin,
+        refresh,
+        state,
+        writer_threads,
+        housekeeper,
+        _lock: lock,
+    })
 }
 
 impl BoundServer {
     /// Runs until `shutdown` completes, then finishes what was taken.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { api, admin, refresh, state, writer_threads, _lock, .. } = self;
+        let Self { api, admin, refresh, state, writer_threads, housekeeper, _lock, .. } = self;
         let (api_handle, admin_handle) = (api.handle(), admin.handle());
         let mut api = tokio::spawn(api);
         let mut admin = tokio::spawn(admin);
@@ -173,6 +194,9 @@ impl BoundServer {
         if tokio::time::timeout(WRITER_END_MAX, joining).await.is_err() {
             return Err(ServeError::WriterStuck);
         }
+        // What it has not written by then is lost, as it may be: nobody was promised it.
+        let joining = tokio::task::spawn_blocking(move || housekeeper.join());
+        let _ = tokio::time::timeout(WRITER_END_MAX, joining).await;
         tracing::info!("everything taken is on disk");
         match failed {
             Some(Ok(Err(error))) => Err(error.into()),

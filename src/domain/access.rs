@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::click_token::TokenRing;
-use super::ids::{KeyId, KeyKind};
+use super::ids::{KeyId, KeyKind, MerchantId};
 use super::merchant::{Merchant, Mode};
 use super::signature::{Covered, Digests, Form, Scheme, SignedHead, SigningKeys};
 
@@ -129,6 +129,12 @@ impl KeyDirectory {
         self.keys.is_empty()
     }
 
+    /// Whose key this is, and in what mode it signs; `None` for an operator's and an unknown one.
+    pub fn owner_of(&self, key_id: &str) -> Option<(MerchantId, Mode)> {
+        let key = self.keys.get(key_id)?;
+        Some((key.merchant.as_ref()?.id, mode_of(&key.id)))
+    }
+
     /// Judges a signed request.
     ///
     /// The same work is done for every key id, known or not: two secrets are tried in each form
@@ -137,6 +143,7 @@ impl KeyDirectory {
         &self,
         head: &SignedHead<'_>,
         covered: &Covered<'_>,
+        digests: &Digests,
         circumstances: &Circumstances,
     ) -> Result<Verified, Refusal> {
         let known = self.keys.get(head.key_id);
@@ -147,7 +154,7 @@ impl KeyDirectory {
             .filter(|secret| secret.expires_at.is_none_or(|at| at > circumstances.now))
             .map(|secret| &secret.keys)
             .collect();
-        let matched = self.try_secrets(&live, head, covered);
+        let matched = self.try_secrets(&live, head, covered, digests);
         let key = known.ok_or(Refusal::InvalidApiKey)?;
         let suspended = key.merchant.as_ref().is_some_and(|merchant| merchant.suspended);
         let form = match matched {
@@ -167,8 +174,8 @@ impl KeyDirectory {
         live: &[&SigningKeys],
         head: &SignedHead<'_>,
         covered: &Covered<'_>,
+        digests: &Digests,
     ) -> Option<Form> {
-        let digests = Digests::of(covered);
         let (mut weaker, mut bound_fits) = (Choice::from(0), Choice::from(0));
         for slot in 0..LIVE_SECRETS_MAX {
             let keys = live.get(slot).copied().unwrap_or(&self.dummy);
@@ -178,7 +185,7 @@ impl KeyDirectory {
                         weaker |= fits(&keys.plain(head.timestamp, covered), plain);
                     }
                     if !bound.is_empty() {
-                        bound_fits |= fits(&keys.bound(head.timestamp, covered, &digests), bound);
+                        bound_fits |= fits(&keys.bound(head.timestamp, covered, digests), bound);
                     }
                 }
                 Scheme::StandardWebhooks { id, values } => {
@@ -243,10 +250,14 @@ impl Verified {
 
     /// Whether it is about real business.
     pub const fn mode(&self) -> Mode {
-        match self.key_id.kind() {
-            KeyKind::Test => Mode::Test,
-            KeyKind::Live | KeyKind::Operator => Mode::Live,
-        }
+        mode_of(&self.key_id)
+    }
+}
+
+const fn mode_of(key: &KeyId) -> Mode {
+    match key.kind() {
+        KeyKind::Test => Mode::Test,
+        KeyKind::Live | KeyKind::Operator => Mode::Live,
     }
 }
 

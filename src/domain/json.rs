@@ -89,6 +89,37 @@ impl Json<'_> {
         }
     }
 
+    fn write_canonical(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Number(digits) => out.push_str(digits),
+            Self::String(text) => write_string(text, out),
+            Self::Array(elements) => {
+                let mut separator = '[';
+                for element in elements {
+                    out.push(separator);
+                    element.write_canonical(out);
+                    separator = ',';
+                }
+                out.push_str(if elements.is_empty() { "[]" } else { "]" });
+            }
+            Self::Object(object) => {
+                let mut members: Vec<_> = object.members.iter().collect();
+                members.sort_by(|(left, _), (right, _)| left.cmp(right));
+                let mut separator = '{';
+                for (name, value) in &members {
+                    out.push(separator);
+                    write_string(name, out);
+                    out.push(':');
+                    value.write_canonical(out);
+                    separator = ',';
+                }
+                out.push_str(if members.is_empty() { "{}" } else { "}" });
+            }
+        }
+    }
+
     /// The name of the value's type, for error messages.
     pub const fn type_name(&self) -> &'static str {
         match self {
@@ -110,11 +141,58 @@ pub fn same_value(left: &str, right: &str) -> bool {
         || matches!((parse(left.as_bytes()), parse(right.as_bytes())), (Ok(l), Ok(r)) if l.same_as(&r))
 }
 
+/// A text that is the same for all texts of [`same_value`]: members sorted by name, no white space.
+/// A text that is no JSON stays as it is.
+pub fn canonical(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    match parse(text.as_bytes()) {
+        Ok(json) => json.write_canonical(&mut out),
+        Err(_) => out.push_str(text),
+    }
+    out
+}
+
 /// Reads one JSON text.
 pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Syntax(e.to_string()))?;
     let raw: &RawValue = serde_json::from_str(text).map_err(|e| syntax(&e))?;
     value(raw, 1)
+}
+
+/// The elements of an array inside an object, each unread: `None` where the member is not there.
+///
+/// # Errors
+/// The text as a whole is no JSON, or the object has a name twice. What is wrong inside an element
+/// is its own affair.
+pub fn elements_of<'a>(bytes: &'a [u8], member: &str) -> Result<Elements<'a>, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Syntax(e.to_string()))?;
+    let whole: &RawValue = serde_json::from_str(text).map_err(|e| syntax(&e))?;
+    if !whole.get().starts_with('{') {
+        return Ok(Elements::NoObject);
+    }
+    let RawMembers(members) = serde_json::from_str(whole.get()).map_err(|e| syntax(&e))?;
+    check_names(&members)?;
+    match members.into_iter().find(|(name, _)| name == member) {
+        None => Ok(Elements::Absent),
+        Some((_, raw)) if raw.get().starts_with('[') => {
+            let elements: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|e| syntax(&e))?;
+            Ok(Elements::Found(elements.into_iter().map(RawValue::get).collect()))
+        }
+        Some(_) => Ok(Elements::NoArray),
+    }
+}
+
+/// What [`elements_of`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elements<'a> {
+    /// The elements' texts.
+    Found(Vec<&'a str>),
+    /// The member is not there.
+    Absent,
+    /// The member is something else.
+    NoArray,
+    /// The text is something else than an object.
+    NoObject,
 }
 
 fn syntax(error: &serde_json::Error) -> JsonError {
@@ -142,15 +220,7 @@ fn value(raw: &RawValue, depth: usize) -> Result<Json<'_>, JsonError> {
 
 fn object(text: &str, depth: usize) -> Result<Json<'_>, JsonError> {
     let RawMembers(raw) = serde_json::from_str(text).map_err(|e| syntax(&e))?;
-    let mut names = HashSet::with_capacity(raw.len());
-    for (name, _) in &raw {
-        if !names.insert(name.as_ref()) {
-            return Err(JsonError::DuplicateMember(name.chars().take(64).collect()));
-        }
-        if name.contains('\0') {
-            return Err(JsonError::Nul);
-        }
-    }
+    check_names(&raw)?;
     let mut members = Vec::with_capacity(raw.len());
     for (name, raw) in raw {
         members.push((name, value(raw, depth + 1)?));
@@ -158,9 +228,27 @@ fn object(text: &str, depth: usize) -> Result<Json<'_>, JsonError> {
     Ok(Json::Object(Object { members, text }))
 }
 
+fn check_names(members: &[(Cow<'_, str>, &RawValue)]) -> Result<(), JsonError> {
+    let mut names = HashSet::with_capacity(members.len());
+    for (name, _) in members {
+        if !names.insert(name.as_ref()) {
+            return Err(JsonError::DuplicateMember(name.chars().take(64).collect()));
+        }
+        if name.contains('\0') {
+            return Err(JsonError::Nul);
+        }
+    }
+    Ok(())
+}
+
 fn string(text: &str) -> Result<Cow<'_, str>, JsonError> {
     let Text(decoded) = serde_json::from_str(text).map_err(|e| syntax(&e))?;
     if decoded.contains('\0') { Err(JsonError::Nul) } else { Ok(decoded) }
+}
+
+fn write_string(text: &str, out: &mut String) {
+    // Writing a string into a string cannot fail.
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
 /// A string that borrows where no escape had to be decoded.
@@ -227,6 +315,24 @@ mod tests {
         assert!(same_value(r#"{"a":1,"b":[{"c":"\u00e9"}]}"#, r#"{ "b":[{"c":"é"}], "a":1 }"#));
         assert!(!same_value(r#"{"a":1}"#, r#"{"a":1,"b":2}"#));
         assert!(!same_value(r#"{"a":1}"#, r#"{"a":"1"}"#));
+    }
+
+    #[test]
+    fn the_canonical_text_is_equal_for_the_same_values_alone() {
+        let texts = [
+            r#"{"a":1,"b":[{"c":"é"}, true,null]}"#,
+            r#"{ "b":[{"c":"\u00e9"},true,null], "a":1 }"#,
+            r#"{"a":1,"b":[{"c":"é"},true]}"#,
+            r#"{"a":1.0,"b":[{"c":"é"},true,null]}"#,
+            r#"{}"#,
+            r#"{"a":[]}"#,
+        ];
+        for left in texts {
+            for right in texts {
+                assert_eq!(canonical(left) == canonical(right), same_value(left, right), "{left} {right}");
+            }
+        }
+        assert_eq!(canonical(texts[1]), r#"{"a":1,"b":[{"c":"é"},true,null]}"#);
     }
 
     #[test]

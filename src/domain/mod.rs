@@ -5,10 +5,12 @@
 //! code further in takes those types and checks nothing again.
 
 pub mod access;
+pub mod attempt;
 pub mod attribution;
 pub mod click_token;
 pub mod client_address;
 pub mod event;
+pub mod fingerprint;
 pub mod ids;
 pub mod instant;
 pub mod json;
@@ -16,11 +18,13 @@ pub mod landing_url;
 pub mod merchant;
 pub mod merchant_buckets;
 pub mod money;
+pub mod order_status;
 pub mod peer_failures;
 pub mod rate_limit;
 pub mod repeat;
 pub mod secret;
 pub mod signature;
+pub mod submission;
 pub mod time;
 pub mod token_bucket;
 pub mod vault;

@@ -6,8 +6,10 @@ use crate::domain::access::Refusal;
 use crate::domain::event::{FieldError, Rejection};
 use crate::domain::instant;
 use crate::domain::signature::HeaderError;
-use crate::ingest::RecordError;
+use crate::domain::submission::Conflict;
+use crate::ingest::IngestError;
 use crate::storage::StoreError;
+use crate::storage::error::Failure;
 
 macro_rules! codes {
     ($($name:ident => $status:literal, $code:literal, $retryable:literal, $title:literal;)*) => {
@@ -191,6 +193,7 @@ impl From<StoreError> for Problem {
             StoreError::ShuttingDown => {
                 (Code::ShuttingDown, "Another instance may take it, or this one in a moment.")
             }
+            StoreError::Failed(Failure::KeyBlocked, _) => (Code::IdempotencyKeyInUse, KEY_IN_USE),
             StoreError::Unavailable(_) | StoreError::Failed(..) | StoreError::Unusable(_) => (
                 Code::StorageUnavailable,
                 "The store does not answer. Send the request again: an event is recorded once, however often it is sent.",
@@ -206,14 +209,48 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<RecordError> for Problem {
-    fn from(error: RecordError) -> Self {
-        match error {
-            RecordError::Rejected(Rejection::MalformedJson(error)) => {
-                Self::new(Code::MalformedJson, error.to_string())
-            }
-            RecordError::Rejected(Rejection::Invalid(errors)) => Self::invalid(errors),
-            RecordError::Store(error) => error.into(),
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::MalformedJson(error) => Self::new(Code::MalformedJson, error.to_string()),
+            Rejection::Invalid(errors) => Self::invalid(errors),
         }
     }
 }
+
+impl From<IngestError> for Problem {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Rejected(rejection) => rejection.into(),
+            IngestError::TopicMismatch { topic, sent: None } => Self::new(
+                Code::StatusTopicMismatch,
+                format!(
+                    "This signature does not bind the path: say \"status\":\"{topic}\" in the body, or sign with v2."
+                ),
+            ),
+            IngestError::TopicMismatch { topic, sent: Some(sent) } => {
+                Self::new(Code::StatusTopicMismatch, format!("The topic says {topic}, the body says {sent}."))
+            }
+            IngestError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Conflict> for Problem {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::KeyMismatch => Self::new(
+                Code::IdempotencyKeyMismatch,
+                "This idempotency key was used for another request. A new event needs a new key.",
+            ),
+            Conflict::KeyInUse => Self::new(Code::IdempotencyKeyInUse, KEY_IN_USE),
+            Conflict::DeliveryReused => Self::new(
+                Code::ExternalEventIdReused,
+                "This X-External-Event-Id was used for another topic or body. Nothing was written.",
+            ),
+        }
+    }
+}
+
+const KEY_IN_USE: &str =
+    "Another request with this idempotency key is still running. Send this one again with the same key.";

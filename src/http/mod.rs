@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod attempts;
 mod connection;
 pub mod error;
 mod extract;
@@ -15,7 +16,9 @@ mod rate_limits;
 mod request_context;
 pub mod routes;
 mod state;
+mod webhooks;
 
+pub use attempts::RefusedAttempts;
 pub use connection::Connection;
 pub use rate_limits::RateLimits;
 pub use state::{AppState, HttpLimits};

@@ -12,8 +12,9 @@ use super::error::{Code, Problem};
 /// What a 401 asks for (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "HMAC-SHA256 realm=\"conversiond\"";
 
+/// The problem as JSON.
 #[derive(Serialize)]
-struct Body<'a> {
+pub struct ProblemBody<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -35,9 +36,9 @@ struct FieldBody<'a> {
 }
 
 impl Problem {
-    /// The answer to the request of this id.
-    pub fn respond(&self, request_id: &str) -> HttpResponse {
-        let body = Body {
+    /// What the request of this id is told.
+    pub fn body<'a>(&'a self, request_id: &'a str) -> ProblemBody<'a> {
+        ProblemBody {
             r#type: format!("urn:conversiond:problem:{}", self.code.as_str()),
             title: self.code.title(),
             status: self.code.status(),
@@ -51,7 +52,12 @@ impl Problem {
                 .iter()
                 .map(|error| FieldBody { pointer: &error.pointer, code: error.code, message: &error.message })
                 .collect(),
-        };
+        }
+    }
+
+    /// The answer to the request of this id.
+    pub fn respond(&self, request_id: &str) -> HttpResponse {
+        let body = self.body(request_id);
         let mut response = HttpResponse::build(self.status_code());
         response.content_type("application/problem+json");
         if self.code.status() == 401 {

@@ -1,17 +1,22 @@
 //! What is known of a request on its way, for its log line and its figures.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use actix_web::HttpMessage as _;
 use actix_web::http::header::HeaderMap;
+use actix_web::web::Bytes;
 
 use super::quota::Quota;
-use crate::domain::ids::uuid_v7;
+use crate::domain::attempt::Attempt;
+use crate::domain::ids::{ExternalId, MerchantId, uuid_v7};
 use crate::domain::time::{Clock, Entropy};
 
 /// The request's id: the caller's, or a fresh one.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
-/// What handlers find out about a request. The middleware logs and counts it.
+/// What handlers find out about a request. The middleware logs, counts and journals it.
 #[derive(Debug, Clone, Default)]
 pub struct CallNotes {
     /// The endpoint's name.
@@ -19,13 +24,39 @@ pub struct CallNotes {
     /// The key that signed.
     pub key_id: Option<String>,
     /// Its merchant.
-    pub merchant_id: Option<String>,
-    /// The outcome of a success: `accepted`, `duplicate`; else `ok`.
+    pub merchant_id: Option<MerchantId>,
+    /// The outcome of a success: `accepted`, `duplicate`, `replayed`; else `ok`.
     pub outcome: Option<&'static str>,
     /// The event it is about.
     pub event_id: Option<String>,
     /// What the answer tells of the merchant's rate limit, if it has one.
     pub quota: Option<Quota>,
+    /// The order it is about, where one could be read.
+    pub order: Option<ExternalId>,
+    /// The journal's view of a request to a writing endpoint.
+    pub attempt: Option<Attempt>,
+    /// The body, where it was read.
+    pub body: Option<Bytes>,
+    /// Whether the writer has the attempt: it is journaled with its effects.
+    pub handed_over: bool,
+}
+
+/// A request's notes, shared by its handler and the middleware around it.
+#[derive(Clone, Default)]
+pub struct Notes(Rc<RefCell<CallNotes>>);
+
+impl Notes {
+    /// Adds to them. Nobody keeps them borrowed, so this always can.
+    pub fn add(&self, add: impl FnOnce(&mut CallNotes)) {
+        if let Ok(mut notes) = self.0.try_borrow_mut() {
+            add(&mut notes);
+        }
+    }
+
+    /// What they hold now.
+    pub fn read(&self) -> CallNotes {
+        self.0.try_borrow().map(|notes| notes.clone()).unwrap_or_default()
+    }
 }
 
 /// The longest id of a caller's that is taken over.
@@ -47,11 +78,12 @@ impl RequestId {
 
 /// Adds to a request's notes.
 pub fn note(request: &actix_web::HttpRequest, add: impl FnOnce(&mut CallNotes)) {
-    let mut extensions = request.extensions_mut();
-    if extensions.get::<CallNotes>().is_none() {
-        extensions.insert(CallNotes::default());
+    if let Some(notes) = request.extensions().get::<Notes>() {
+        notes.add(add);
     }
-    if let Some(notes) = extensions.get_mut::<CallNotes>() {
-        add(notes);
-    }
+}
+
+/// What is noted of a request now.
+pub fn noted(request: &actix_web::HttpRequest) -> CallNotes {
+    request.extensions().get::<Notes>().map(Notes::read).unwrap_or_default()
 }

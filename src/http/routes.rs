@@ -1,38 +1,74 @@
 //! Every path there is.
 
-use actix_web::dev::Service as _;
 use actix_web::web;
 
 use super::error::{Code, Problem};
 use super::extract::drain;
 use super::middleware::observe;
-use super::request_context::note;
-use super::{admin, api};
+use super::{admin, api, webhooks};
+
+/// An endpoint in logs, figures and the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether a POST to it writes: such requests are journaled.
+    pub writes: bool,
+}
+
+const CONVERSIONS: &str = "/api/v1/conversions";
+const BULK: &str = "/api/v1/conversions/bulk";
+const CONVERSION: &str = "/api/v1/conversions/{event_id}";
+const ORDER_STATUS: &str = "/api/v1/order-status";
+const WEBHOOK: &str = "/api/v1/webhooks/{topic}";
+const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
+
+/// The endpoint behind a path's pattern.
+pub fn endpoint_of(pattern: &str) -> Option<Endpoint> {
+    let (name, writes) = match pattern {
+        CONVERSIONS => ("conversions", true),
+        BULK => ("conversions_bulk", true),
+        CONVERSION => ("conversion", false),
+        ORDER_STATUS => ("order_status", true),
+        WEBHOOK | WEBHOOK_ALIAS => ("webhooks", true),
+        _ => return None,
+    };
+    Some(Endpoint { name, writes })
+}
 
 /// The API's paths.
 pub fn api(config: &mut web::ServiceConfig) {
+    let webhook = |path| {
+        web::resource(path)
+            .route(web::post().to(webhooks::receive))
+            .default_service(web::to(|payload| refuse_method("POST", payload)))
+    };
     config.service(
         web::scope("")
             .wrap(actix_web::middleware::from_fn(observe))
             .service(
-                web::resource("/api/v1/conversions")
-                    .wrap_fn(|request, service| {
-                        note(request.request(), |notes| notes.endpoint = Some("conversions"));
-                        service.call(request)
-                    })
+                web::resource(CONVERSIONS)
                     .route(web::post().to(api::create_conversion))
                     .route(web::get().to(api::list_conversions))
                     .default_service(web::to(|payload| refuse_method("GET, POST", payload))),
             )
             .service(
-                web::resource("/api/v1/conversions/{event_id}")
-                    .wrap_fn(|request, service| {
-                        note(request.request(), |notes| notes.endpoint = Some("conversion"));
-                        service.call(request)
-                    })
+                web::resource(BULK)
+                    .route(web::post().to(api::create_conversions))
+                    .default_service(web::to(|payload| refuse_method("POST", payload))),
+            )
+            .service(
+                web::resource(CONVERSION)
                     .route(web::get().to(api::get_conversion))
                     .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
+            .service(
+                web::resource(ORDER_STATUS)
+                    .route(web::post().to(api::report_order_status))
+                    .default_service(web::to(|payload| refuse_method("POST", payload))),
+            )
+            .service(webhook(WEBHOOK))
+            .service(webhook(WEBHOOK_ALIAS))
             .default_service(web::to(no_such_path)),
     );
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+use super::attempts::RefusedAttempts;
 use super::rate_limits::RateLimits;
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -19,6 +20,8 @@ pub struct AppState {
     pub ingest: Ingest,
     /// Whether our own clock can be believed.
     pub clock_watch: Arc<ClockWatch>,
+    /// Takes refused attempts.
+    pub attempts: RefusedAttempts,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// What is enforced.
@@ -40,6 +43,10 @@ pub struct HttpLimits {
     pub headers_bytes_max: usize,
     /// The largest body of a callback.
     pub body_bytes_max: usize,
+    /// The largest body of a bulk request.
+    pub bulk_body_bytes_max: usize,
+    /// Rows in one.
+    pub bulk_rows_max: usize,
     /// How long a body may take.
     pub body_timeout: Duration,
     /// How far a timestamp may lie from now.
@@ -53,6 +60,8 @@ impl HttpLimits {
             trusted_proxies: config.server.trusted_proxies.clone(),
             headers_bytes_max: config.server.headers_bytes_max,
             body_bytes_max: config.server.body_bytes_max,
+            bulk_body_bytes_max: config.server.bulk_body_bytes_max,
+            bulk_rows_max: config.ingest.bulk_rows_max,
             body_timeout: Duration::from_secs(config.server.body_timeout_s),
             tolerance_s: config.signature.tolerance_s,
         }

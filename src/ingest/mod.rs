@@ -1,16 +1,27 @@
 //! The use cases: what the service does with a verified request, whoever carried it in.
 
+mod bulk;
+mod conversion;
+mod entry;
+mod order_status;
 mod read;
-mod record;
 
 use std::sync::Arc;
 
+use crate::domain::access::Verified;
+use crate::domain::attempt::Attempt;
+use crate::domain::event::Rejection;
+use crate::domain::fingerprint::Fingerprint;
+use crate::domain::merchant::Merchant;
+use crate::domain::order_status::{OrderStatus, StatusRejection};
+use crate::domain::signature::IdempotencyKey;
+use crate::domain::submission::{Claim, Content, Delivery, Render, Submission, SubmissionOutcome};
 use crate::domain::time::{Clock, Entropy};
 use crate::keyring::Keyring;
-use crate::storage::Reader;
 use crate::storage::writer::Writer;
+use crate::storage::{Reader, StoreError};
 
-pub use record::{RecordError, Submission};
+pub use bulk::BulkFormat;
 
 /// What the use cases need.
 #[derive(Clone)]
@@ -25,4 +36,94 @@ pub struct Ingest {
     pub clock: Arc<dyn Clock>,
     /// Fresh ids.
     pub entropy: Arc<dyn Entropy>,
+}
+
+/// A verified merchant's request, not yet parsed.
+pub struct Call<'a> {
+    /// Proof that it is authentic.
+    pub verified: &'a Verified,
+    /// The merchant that the proof is about.
+    pub merchant: &'a Arc<Merchant>,
+    /// The key of the logical operation.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// A webhook's delivery id and topic.
+    pub delivery: Option<(&'a str, &'static str)>,
+    /// The journal's view of it.
+    pub attempt: Attempt,
+    /// The body as received.
+    pub body: &'a [u8],
+    /// Words for outcomes.
+    pub render: Arc<dyn Render>,
+}
+
+/// A submission that is not yet written: the last moment at which nothing has happened.
+#[derive(Debug)]
+pub struct Prepared(Submission);
+
+/// Why a request was not recorded.
+#[derive(Debug)]
+pub enum IngestError {
+    /// Its content is at fault.
+    Rejected(Rejection),
+    /// Its topic and its content do not belong together.
+    TopicMismatch {
+        /// The topic's status.
+        topic: OrderStatus,
+        /// The body's.
+        sent: Option<OrderStatus>,
+    },
+    /// The store is.
+    Store(StoreError),
+}
+
+impl From<StoreError> for IngestError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Rejection> for IngestError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<StatusRejection> for IngestError {
+    fn from(rejection: StatusRejection) -> Self {
+        match rejection {
+            StatusRejection::Content(rejection) => Self::Rejected(rejection),
+            StatusRejection::TopicMismatch { topic, sent } => Self::TopicMismatch { topic, sent },
+        }
+    }
+}
+
+impl Ingest {
+    /// Writes what was prepared. When this returns an outcome, it is on disk.
+    pub async fn write(&self, prepared: Prepared) -> Result<SubmissionOutcome, StoreError> {
+        self.writer.write(prepared.0).await
+    }
+}
+
+impl Prepared {
+    /// The submission, for the words of its answer.
+    pub const fn submission(&self) -> &Submission {
+        &self.0
+    }
+}
+
+impl Call<'_> {
+    /// The submission of this request. `fingerprint` is of what its idempotency key stands for.
+    fn submit(self, content: Content, fingerprint: impl FnOnce() -> Fingerprint) -> Prepared {
+        let Call { verified, merchant, idempotency_key, delivery, attempt, body, render } = self;
+        let claim =
+            idempotency_key.map(|key| Claim { key, fingerprint: fingerprint(), id: attempt.id.to_string() });
+        let delivery = delivery.map(|(id, topic)| Delivery {
+            id: id.to_owned(),
+            topic,
+            fingerprint: Fingerprint::of_request(topic, None, body),
+        });
+        let (merchant, mode) = (merchant.id, verified.mode());
+        let content = Arc::new(content);
+        Prepared(Submission { merchant, mode, attempt, claim, delivery, content, render })
+    }
 }

@@ -18,6 +18,14 @@ use crate::config::{Database, DatabaseUrl};
 const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '200ms'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = 0";
 
+/// For what is known to be locked by somebody else: it is tried often.
+const BEGIN_RESCUE_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '50ms'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = 0";
+
+/// For what may be lost with the machine, and must not keep callbacks waiting.
+const BEGIN_HOUSEKEEPING_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '1s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL synchronous_commit = off";
+
 /// One snapshot for all that is read, and no query without an end.
 const BEGIN_READ_POSTGRES: &str =
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10s'";
@@ -35,6 +43,10 @@ pub enum Purpose {
     Read,
     /// Transactions that must be durable.
     Write,
+    /// The same, for what somebody else has locked: waits are short.
+    Rescue,
+    /// Transactions of which the last ones may be lost with the machine.
+    Housekeeping,
 }
 
 impl Connector {
@@ -73,7 +85,16 @@ impl AnyConnection {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.begin()?;
+        self.write_for(Purpose::Write, work)
+    }
+
+    /// The same, for a purpose that is not the usual one.
+    pub fn write_for<T, E: From<diesel::result::Error>>(
+        &mut self,
+        purpose: Purpose,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin(purpose)?;
         match work(self) {
             Ok(value) => {
                 self.commit()?;
@@ -111,9 +132,14 @@ impl AnyConnection {
         }
     }
 
-    fn begin(&mut self) -> QueryResult<()> {
+    fn begin(&mut self, purpose: Purpose) -> QueryResult<()> {
+        let begin = match purpose {
+            Purpose::Read | Purpose::Write => BEGIN_POSTGRES,
+            Purpose::Rescue => BEGIN_RESCUE_POSTGRES,
+            Purpose::Housekeeping => BEGIN_HOUSEKEEPING_POSTGRES,
+        };
         match self {
-            Self::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, BEGIN_POSTGRES),
+            Self::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(c, begin),
             Self::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE"),
         }
     }

@@ -46,6 +46,8 @@ pub enum Failure {
     Contended,
     /// A row is locked by somebody who does not let go (55P03): the others must not wait for it.
     Blocked,
+    /// The same, and what is locked is an idempotency key: the request that has it still runs.
+    KeyBlocked,
     /// The disk is full or failing: every transaction would fail.
     Exhausted,
     /// One row's fault: a constraint, or a value that cannot be written or read.

@@ -4,17 +4,24 @@
 //! of tests. Where their SQL truly differs two functions stand side by side ([`events`]).
 
 mod any_connection;
+pub mod attempts;
 pub mod backend;
+mod batch_insert;
+mod deliveries;
 pub mod error;
 pub mod events;
+pub mod housekeeping;
+pub mod idempotency;
 pub mod keys;
 pub mod lock;
 pub mod merchants;
 pub mod migrate;
+mod order_statuses;
 pub mod pool;
 mod postgres;
 mod schema;
 mod sqlite;
+pub mod submissions;
 pub mod token_keys;
 pub mod writer;
 

@@ -56,6 +56,11 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
     }
     check_version(&mut connection)?;
     check_settings(&mut connection)?;
+    if purpose == Purpose::Housekeeping {
+        // Its commits do not wait for the disk. Those of others that come after them do, and bring
+        // them along.
+        connection.batch_execute("PRAGMA synchronous = NORMAL")?;
+    }
     Ok(connection)
 }
 

@@ -20,6 +20,13 @@ pub struct OutcomeLabels {
     pub reason: &'static str,
 }
 
+/// Why an attempt was not journaled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DropLabels {
+    /// `queue_full`, `peer_cap`, `store_failed`, `shutting_down`, `caller_left`.
+    pub reason: &'static str,
+}
+
 /// Everything the service counts.
 pub struct Metrics {
     registry: Registry,
@@ -31,6 +38,8 @@ pub struct Metrics {
     pub request_seconds: Histogram,
     /// The writer's figures.
     pub writer: WriterMetrics,
+    /// The journal's figures.
+    pub journal: JournalMetrics,
     /// What the rate limits remember, read at the time.
     pub rate_limits: RateLimitMetrics,
     pool_connections: Gauge,
@@ -47,6 +56,15 @@ pub struct WriterMetrics {
     pub batch_events: Histogram,
     /// How long transactions took, retries included.
     pub commit_seconds: Histogram,
+}
+
+/// The figures of the journal of refused attempts.
+#[derive(Clone, Default)]
+pub struct JournalMetrics {
+    /// Refused attempts written.
+    pub written: Counter,
+    /// Refused attempts that were not.
+    pub dropped: Family<DropLabels, Counter>,
 }
 
 /// The entries of the rate limits' tables.
@@ -85,6 +103,9 @@ impl Metrics {
             Unit::Seconds,
             writer.commit_seconds.clone(),
         );
+        let journal = JournalMetrics::default();
+        registry.register("journal_written", "Refused attempts journaled", journal.written.clone());
+        registry.register("journal_dropped", "Refused attempts not journaled", journal.dropped.clone());
         let rate_limits = RateLimitMetrics::register(&mut registry);
         let (pool_connections, pool_idle) = (Gauge::default(), Gauge::default());
         registry.register("pool_connections", "Open connections for reading", pool_connections.clone());
@@ -102,6 +123,7 @@ impl Metrics {
             outcomes,
             request_seconds,
             writer,
+            journal,
             rate_limits,
             pool_connections,
             pool_idle,

@@ -140,7 +140,7 @@ on_both_databases! {
             "custom_data": {"related_order_id": "O-1", "value": "10.00", "currency": "USD"}});
         let first = service.caller.post_under("first", &refund).await;
         assert_eq!(first.word(), "ACCEPTED");
-        assert_eq!(service.caller.post_under("first", &refund).await.word(), "DUPLICATE");
+        assert_eq!(service.caller.post_under("first", &refund).await.text, first.text);
         assert_eq!(expect(&service, &refund, "DUPLICATE").await.status, 202);
         for (pointer, value) in [
             ("/custom_data/value", json!("10.01")),
@@ -154,7 +154,7 @@ on_both_databases! {
         expect(&service, &everything, "refund_id_required").await;
         assert_eq!(service.caller.post_under("second", &refund).await.word(), "refund_id_required");
         let read = read(&service, &first.at("/event_id")).await;
-        assert_eq!((read.at("/times_received"), read.at("/times_differed")), (json!(3), json!(0)));
+        assert_eq!((read.at("/times_received"), read.at("/times_differed")), (json!(2), json!(0)));
         let with_id = with(&refund, "/external_id", json!("R-2"));
         expect(&service, &with_id, "ACCEPTED").await;
         assert_eq!(service.count_events(), 2);

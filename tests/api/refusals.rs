@@ -9,7 +9,7 @@ use conversiond::domain::click_token::TokenRing;
 use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
 use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
-use conversiond::domain::signature::{Covered, Form, RequestHeaders, SigningKeys, sign};
+use conversiond::domain::signature::{Covered, Digests, Form, RequestHeaders, SigningKeys, sign};
 use conversiond::domain::time::Clock as _;
 use conversiond::keyring::KeyRequest;
 use conversiond::storage::keys;
@@ -157,7 +157,7 @@ impl Keys {
             ..RequestHeaders::default()
         };
         let circumstances = Circumstances { now, tolerance: TimeDelta::seconds(300), client: Some(client) };
-        self.directory.judge(&headers.parse().unwrap(), &covered(BODY), &circumstances)
+        self.directory.judge(&headers.parse().unwrap(), &covered(BODY), &Digests::of(BODY), &circumstances)
     }
 }
 

@@ -8,7 +8,7 @@ use conversiond::domain::click_token::TokenRing;
 use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
 use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
-use conversiond::domain::signature::{Covered, Form, RequestHeaders, SigningKeys, sign};
+use conversiond::domain::signature::{Covered, Digests, Form, RequestHeaders, SigningKeys, sign};
 use conversiond::system::SystemEntropy;
 use serde_json::json;
 use standardwebhooks::Webhook;
@@ -84,7 +84,8 @@ impl Judge {
         let now: DateTime<Utc> = DateTime::from_timestamp(NOW, 0).unwrap();
         let circumstances = Circumstances { now, tolerance: TimeDelta::seconds(300), client: None };
         let head = headers.parse().ok()?;
-        let verified = self.directory.judge(&head, covered, &circumstances).ok()?;
+        let verified =
+            self.directory.judge(&head, covered, &Digests::of(covered.body), &circumstances).ok()?;
         assert_eq!(verified.key_id().as_str(), self.key_id);
         Some(verified.form())
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use conversiond::domain::event::{Outcome, Recorded, Recording};
 use conversiond::domain::ids::EventId;
 use conversiond::domain::merchant::Mode;
+use conversiond::domain::submission::{Submission, SubmissionOutcome};
 use conversiond::storage::events::{Filter, Page, list};
 use conversiond::storage::writer::{BatchStore, DatabaseStore};
 use conversiond::storage::{AnyConnection, Connector, Purpose, check_durability};
@@ -15,14 +16,14 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::events::{click, merchant, now, recording};
+use crate::events::{click, context, event_outcome, merchant, recording, submission};
 use crate::support::service::Setup;
 use crate::support::{Backend, TestDatabase, on_both_databases};
 
 fn open(backend: Backend) -> (TestDatabase, DatabaseStore) {
     let database = backend.database();
     drop(Setup::new(&database, ""));
-    let store = DatabaseStore::connect(Connector::new(database.config("").database)).unwrap();
+    let store = DatabaseStore::connect(Connector::new(database.config("").database), Purpose::Write).unwrap();
     (database, store)
 }
 
@@ -30,14 +31,18 @@ fn connect(database: &TestDatabase) -> AnyConnection {
     Connector::new(database.config("").database).connect(Purpose::Read).unwrap()
 }
 
-fn word(outcome: &Outcome) -> String {
-    match outcome {
+fn word(outcome: &SubmissionOutcome) -> String {
+    match event_outcome(outcome) {
         Outcome::Accepted(_) => "accepted".to_owned(),
         Outcome::Duplicate { differs, original } => {
             format!("duplicate {differs:?} {:?}", original.attribution)
         }
         Outcome::RefundIdRequired => "refund id".to_owned(),
     }
+}
+
+fn submissions(recordings: &[Recording]) -> Vec<Submission> {
+    recordings.iter().cloned().map(submission).collect()
 }
 
 /// What lies in the store, whatever the ids.
@@ -91,9 +96,9 @@ on_both_databases! {
             let (batch_db, mut batch) = open(backend);
             let one_by_one: Vec<String> = history
                 .iter()
-                .map(|delivery| word(&single.commit(std::slice::from_ref(delivery), now()).unwrap()[0]))
+                .map(|delivery| word(&single.commit(&[submission(delivery.clone())], &context()).unwrap()[0]))
                 .collect();
-            let together: Vec<String> = batch.commit(&history, now()).unwrap().iter().map(word).collect();
+            let together: Vec<String> = batch.commit(&submissions(&history), &context()).unwrap().iter().map(word).collect();
             assert_eq!(one_by_one, together);
             assert_eq!(contents(&single_db, 2), contents(&batch_db, 2));
         }
@@ -104,10 +109,10 @@ on_both_databases! {
         let merchant = merchant(1);
         let sale = json!({"externalOrderId": "O-1", "amount": "1"});
         let batch: Vec<Recording> = (0..3).map(|_| recording(&merchant, &sale)).collect();
-        let outcomes = store.commit(&batch, now()).unwrap();
-        let Outcome::Accepted(first) = &outcomes[0] else { panic!("{outcomes:?}") };
+        let outcomes = store.commit(&submissions(&batch), &context()).unwrap();
+        let Outcome::Accepted(first) = event_outcome(&outcomes[0]) else { panic!("{outcomes:?}") };
         for outcome in &outcomes[1..] {
-            let Outcome::Duplicate { original, differs } = outcome else { panic!("{outcome:?}") };
+            let Outcome::Duplicate { original, differs } = event_outcome(outcome) else { panic!("{outcome:?}") };
             assert_eq!((original.event_id, differs.len()), (first.event_id, 0));
         }
         let stored = contents(&database, 1);
@@ -121,10 +126,10 @@ on_both_databases! {
         let batch: Vec<Recording> = (0..5)
             .map(|n| recording(&merchant, &json!({"externalOrderId": format!("O-{n}"), "amount": "1"})))
             .collect();
-        let first = store.commit(&batch, now()).unwrap();
-        let second = store.commit(&batch, now()).unwrap();
+        let first = store.commit(&submissions(&batch), &context()).unwrap();
+        let second = store.commit(&submissions(&batch), &context()).unwrap();
         assert_eq!(first, second);
-        assert!(first.iter().all(|outcome| matches!(outcome, Outcome::Accepted(_))));
+        assert!(first.iter().all(|outcome| matches!(event_outcome(outcome), Outcome::Accepted(_))));
         let stored = contents(&database, 1);
         assert_eq!(stored.len(), 5);
         assert!(stored.values().all(|event| event.times_received == 1), "a replay is no further delivery");
@@ -135,7 +140,7 @@ on_both_databases! {
         let order: String = "日本語é\u{1F600}'\"\\%_--;{}[]\u{202E}".chars().cycle().take(160).collect();
         let metadata = json!({"t": "\u{10FFFF}\u{FFFD}\\ \" ' {} [] , null NULL".repeat(100)});
         let event = json!({"externalOrderId": order, "amount": "1", "metadata": metadata});
-        store.commit(&[recording(&merchant(1), &event)], now()).unwrap();
+        store.commit(&[submission(recording(&merchant(1), &event))], &context()).unwrap();
         let stored = contents(&database, 1);
         let event = stored.values().next().unwrap();
         assert_eq!(event.order_id.as_str(), order);

@@ -1,15 +1,22 @@
 //! Recordings made by hand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use conversiond::domain::attempt::Attempt;
 use conversiond::domain::attribution::TokenVerdict;
 use conversiond::domain::click_token::ClickToken;
-use conversiond::domain::event::{ParseContext, Recording, parse};
-use conversiond::domain::ids::{ClickId, EventId, KeyId, KeyKind, MerchantId};
+use conversiond::domain::event::{Outcome, ParseContext, Recording, parse};
+use conversiond::domain::ids::{AttemptId, ClickId, EventId, KeyId, KeyKind, MerchantId};
 use conversiond::domain::instant;
 use conversiond::domain::merchant::{Merchant, Mode};
 use conversiond::domain::signature::Form;
+use conversiond::domain::submission::{
+    Content, ContentOutcome, Entry, EntryOutcome, Render, Row, RowOutcome, StoredAnswer, Submission,
+    SubmissionOutcome,
+};
+use conversiond::storage::submissions::WriteContext;
 use conversiond::system::SystemEntropy;
 use serde_json::Value;
 use uuid::Uuid;
@@ -31,6 +38,7 @@ pub fn recording(merchant: &Arc<Merchant>, body: &Value) -> Recording {
     let context = ParseContext { now: now(), default_currency: merchant.currency };
     Recording {
         event_id: EventId::generate(now(), &SystemEntropy),
+        attempt_id: AttemptId::generate(now(), &SystemEntropy),
         merchant: merchant.clone(),
         mode: Mode::Live,
         key_id: KeyId::generate(KeyKind::Live, &SystemEntropy),
@@ -51,4 +59,57 @@ pub fn click(merchant: &Arc<Merchant>, number: u128) -> TokenVerdict {
         click_id: ClickId::from_uuid(Uuid::from_u128(number)),
         clicked_at: now(),
     })
+}
+
+/// Words that say nothing.
+pub struct Silent;
+
+impl Render for Silent {
+    fn entry(&self, _: &Entry, outcome: &EntryOutcome) -> Option<StoredAnswer> {
+        let body = format!("{{\"is\":\"{:?}\"}}", outcome.word());
+        (!outcome.is_refused()).then_some(StoredAnswer { status: 202, body })
+    }
+
+    fn bulk(&self, _: &str, _: &[Row], outcomes: &[RowOutcome]) -> StoredAnswer {
+        StoredAnswer { status: 200, body: format!("{{\"rows\":{}}}", outcomes.len()) }
+    }
+}
+
+/// A request that reports one event.
+pub fn submission(recording: Recording) -> Submission {
+    let attempt = Attempt {
+        id: recording.attempt_id,
+        started_at: now(),
+        started: Duration::ZERO,
+        endpoint: "conversions",
+        request_id: "r".to_owned(),
+        peer: None,
+        key_id: None,
+        merchant: Some(recording.merchant.id),
+        mode: Some(recording.mode),
+        body_sha256: None,
+        body_bytes: 0,
+    };
+    Submission {
+        merchant: recording.merchant.id,
+        mode: recording.mode,
+        attempt,
+        claim: None,
+        delivery: None,
+        content: Arc::new(Content::One(Entry { event: Some(recording), status: None })),
+        render: Arc::new(Silent),
+    }
+}
+
+/// The circumstances of every batch here.
+pub fn context() -> WriteContext {
+    WriteContext { received_at: now(), monotonic: Duration::ZERO, key_ttl: TimeDelta::hours(24) }
+}
+
+/// What became of a request that reports one event.
+pub fn event_outcome(outcome: &SubmissionOutcome) -> &Outcome {
+    match outcome {
+        SubmissionOutcome::Done(ContentOutcome::One(EntryOutcome { event: Some(event), .. }), _) => event,
+        other => panic!("{other:?}"),
+    }
 }

@@ -5,16 +5,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use chrono::{DateTime, Utc};
-use conversiond::config::Ingest;
-use conversiond::domain::event::{Outcome, Recorded, Recording};
+use conversiond::config::{Idempotency, Ingest};
+use conversiond::domain::event::Outcome;
+use conversiond::domain::submission::{Submission, SubmissionOutcome};
 use conversiond::domain::time::Clock;
 use conversiond::storage::StoreError;
-use conversiond::storage::writer::{BatchFailure, BatchStore, Writer};
+use conversiond::storage::error::Failure;
+use conversiond::storage::submissions::WriteContext;
+use conversiond::storage::writer::{BatchFailure, BatchStore, Stores, Writer};
 use conversiond::telemetry::Metrics;
 use serde_json::json;
 
-use crate::events::{merchant, recording};
+use crate::events::{event_outcome, merchant, recording, submission};
 use crate::support::clock::TestClock;
 use crate::support::eventually;
 
@@ -46,9 +48,9 @@ struct ScriptedStore {
 impl BatchStore for ScriptedStore {
     fn commit(
         &mut self,
-        batch: &[Recording],
-        received_at: DateTime<Utc>,
-    ) -> Result<Vec<Outcome>, BatchFailure> {
+        batch: &[Submission],
+        context: &WriteContext,
+    ) -> Result<Vec<SubmissionOutcome>, BatchFailure> {
         self.script.entered.fetch_add(1, Ordering::SeqCst);
         if let Some(gate) = &self.gate {
             // Closed for good once the test has let go of it.
@@ -67,9 +69,9 @@ impl BatchStore for ScriptedStore {
         }
         let blocked = self.script.blocked.lock().unwrap();
         if batch.iter().any(|one| blocked.contains(&order(one))) {
-            return Err(BatchFailure::Blocked("55P03".to_owned()));
+            return Err(BatchFailure::Blocked { by_key: false, why: "55P03".to_owned() });
         }
-        Ok(batch.iter().map(|one| Outcome::Accepted(Recorded::new(one, received_at))).collect())
+        Ok(batch.iter().map(|one| one.if_new(context.received_at)).collect())
     }
 
     fn reconnect(&mut self) -> Result<(), StoreError> {
@@ -84,12 +86,18 @@ impl BatchStore for ScriptedStore {
     }
 }
 
-fn order(recording: &Recording) -> String {
-    recording.callback.event.order().as_str().to_owned()
+fn order(submission: &Submission) -> String {
+    submission.entries().next().unwrap().order().unwrap().as_str().to_owned()
 }
 
-fn event(order: usize) -> Recording {
-    recording(&merchant(1), &json!({"externalOrderId": format!("O-{order}"), "amount": "1"}))
+fn event(order: usize) -> Submission {
+    submission(recording(&merchant(1), &json!({"externalOrderId": format!("O-{order}"), "amount": "1"})))
+}
+
+type Written = Result<SubmissionOutcome, StoreError>;
+
+fn is_accepted(written: &Written) -> bool {
+    matches!(written, Ok(outcome) if matches!(event_outcome(outcome), Outcome::Accepted(_)))
 }
 
 struct Bench {
@@ -115,22 +123,24 @@ fn start(gated: bool, change: impl FnOnce(&mut Ingest)) -> Bench {
     let script = Script::default();
     let clock = Arc::new(TestClock::default());
     let store = ScriptedStore { script: script.clone(), clock: clock.clone(), gate: gated.then_some(gate) };
+    let stores = Stores { lanes: vec![store], rescue: None };
+    let idempotency = Idempotency { ttl_hours: 24, wait_ms: 5_000, sweep_s: 60 };
     let shared: Arc<dyn Clock> = clock.clone();
     let metrics = Metrics::new();
-    let (writer, threads) = Writer::start(vec![store], &limits, &shared, &metrics.writer).unwrap();
+    let (writer, threads) = Writer::start(stores, &limits, &idempotency, &shared, &metrics.writer).unwrap();
     Bench { writer, script, clock, metrics, gate: gated.then_some(opener), threads }
 }
 
-fn send(writer: &Writer, recording: Recording) -> tokio::task::JoinHandle<Result<Outcome, StoreError>> {
+fn send(writer: &Writer, submission: Submission) -> tokio::task::JoinHandle<Written> {
     let writer = writer.clone();
-    tokio::spawn(async move { writer.record(recording).await })
+    tokio::spawn(async move { writer.write(submission).await })
 }
 
 /// Queues events behind a first one that the gate holds back, so that they form one batch.
 async fn queue(
     bench: &Bench,
-    events: impl IntoIterator<Item = Recording>,
-) -> Vec<tokio::task::JoinHandle<Result<Outcome, StoreError>>> {
+    events: impl IntoIterator<Item = Submission>,
+) -> Vec<tokio::task::JoinHandle<Written>> {
     let mut calls = vec![send(&bench.writer, event(999))];
     eventually("the store has the first", async || bench.script.entered.load(Ordering::SeqCst) == 1).await;
     for (before, event) in events.into_iter().enumerate() {
@@ -147,7 +157,7 @@ async fn what_waits_during_a_commit_is_written_together() {
     let calls = queue(&bench, (0..20).map(event)).await;
     drop(bench.gate.take());
     for call in calls {
-        assert!(matches!(call.await.unwrap(), Ok(Outcome::Accepted(_))));
+        assert!(is_accepted(&call.await.unwrap()));
     }
     assert_eq!(*bench.script.tried.lock().unwrap(), [1, 20]);
 }
@@ -164,7 +174,7 @@ async fn a_poison_event_fails_alone_after_log_n_splits() {
         if number == 14 {
             assert!(matches!(result, Err(StoreError::Refused(_))), "{result:?}");
         } else {
-            assert!(matches!(result, Ok(Outcome::Accepted(_))), "{number}: {result:?}");
+            assert!(is_accepted(&result), "{number}: {result:?}");
         }
     }
     let tried = bench.script.tried.lock().unwrap().len();
@@ -176,7 +186,7 @@ async fn contention_and_a_lost_connection_are_tried_again() {
     let bench = start(false, |_| {});
     for failure in [BatchFailure::Contended("40001".into()), BatchFailure::Lost("reset".into())] {
         bench.script.failures.lock().unwrap().push_back(failure);
-        assert!(matches!(bench.writer.record(event(1)).await, Ok(Outcome::Accepted(_))));
+        assert!(is_accepted(&bench.writer.write(event(1)).await));
     }
     assert!(bench.writer.is_available());
 }
@@ -203,22 +213,22 @@ async fn while_the_database_is_away_callers_are_told_at_once_and_service_resumes
     let bench = start(false, |_| {});
     *bench.script.unreachable.lock().unwrap() = 4;
     bench.script.failures.lock().unwrap().push_back(BatchFailure::Lost("gone".into()));
-    assert!(matches!(bench.writer.record(event(1)).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(bench.writer.write(event(1)).await, Err(StoreError::Unavailable(_))));
     eventually("the writer says so", async || !bench.writer.is_available()).await;
-    assert!(matches!(bench.writer.record(event(2)).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(bench.writer.write(event(2)).await, Err(StoreError::Unavailable(_))));
     eventually("the writer is back", async || bench.writer.is_available()).await;
-    assert!(matches!(bench.writer.record(event(3)).await, Ok(Outcome::Accepted(_))));
+    assert!(is_accepted(&bench.writer.write(event(3)).await));
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_takes_nothing() {
     let mut bench = start(true, |limits| limits.queue_events = 4);
     let calls = queue(&bench, (0..4).map(event)).await;
-    let refused = bench.writer.record(event(5)).await;
+    let refused = bench.writer.write(event(5)).await;
     assert!(matches!(refused, Err(StoreError::Overloaded(_))), "{refused:?}");
     drop(bench.gate.take());
     for call in calls {
-        assert!(matches!(call.await.unwrap(), Ok(Outcome::Accepted(_))));
+        assert!(is_accepted(&call.await.unwrap()));
     }
     assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4]);
 }
@@ -228,7 +238,7 @@ async fn the_queue_is_bounded_in_bytes_too() {
     let mut bench = start(true, |limits| limits.queue_bytes = 2_000);
     let fit = 2_000 / event(1).weight();
     let calls = queue(&bench, (1..fit).map(event)).await;
-    let refused = bench.writer.record(event(99)).await;
+    let refused = bench.writer.write(event(99)).await;
     assert!(matches!(refused, Err(StoreError::Overloaded(_))), "{refused:?}");
     drop(bench.gate.take());
     for call in calls {
@@ -258,7 +268,7 @@ async fn shutting_down_writes_everything_taken() {
     drop(bench.writer);
     drop(bench.gate.take());
     for call in calls {
-        assert!(matches!(call.await.unwrap(), Ok(Outcome::Accepted(_))));
+        assert!(is_accepted(&call.await.unwrap()));
     }
     let threads = bench.threads;
     tokio::task::spawn_blocking(move || threads.join()).await.unwrap();
@@ -276,7 +286,7 @@ async fn a_blocked_batch_is_halved_at_once_and_the_blocked_event_may_be_sent_aga
         results.push(call.await.unwrap());
     }
     // The first call is the one that held the gate.
-    assert!(matches!(results.remove(3), Err(StoreError::Unavailable(_))), "{results:?}");
+    assert!(matches!(results.remove(3), Err(StoreError::Failed(Failure::Blocked, _))), "{results:?}");
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4, 2, 2, 1, 1]);
 }

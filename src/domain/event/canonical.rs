@@ -3,7 +3,7 @@
 use super::fields::{Errors, Fields};
 use super::parse::ParseContext;
 use super::{Callback, Dialect, Event, EventName, Lead, Refund, Reversing, Sale};
-use crate::domain::ids::{ExternalId, InvalidId};
+use crate::domain::ids::ExternalId;
 use crate::domain::json::Object;
 use crate::domain::money::Money;
 
@@ -27,8 +27,10 @@ pub fn read(object: &Object<'_>, context: &ParseContext, errors: &Errors) -> Opt
         EventName::Refund => refund(&custom, ids).map(Event::Refund),
         EventName::Cancellation => reversing(&custom, ids).map(Event::Cancellation),
         EventName::Reversal => reversing(&custom, ids).map(Event::Reversal),
+        EventName::StatusRefund => None,
     };
-    Some(Callback { event: event?, dialect: Dialect::Canonical, token, event_time, metadata })
+    let dialect = Dialect::Canonical;
+    Some(Callback { event: event?, dialect, token, event_time, metadata, order_status: None })
 }
 
 struct Ids {
@@ -38,11 +40,12 @@ struct Ids {
 }
 
 fn event_name(top: &Fields<'_, '_>) -> Option<EventName> {
-    let parsed: Result<EventName, InvalidId> = top.text("event_name")?.parse();
-    if let Err(InvalidId(wanted)) = &parsed {
-        top.error("event_name", "unknown_value", format!("must be {wanted}"));
+    let parsed = top.text("event_name")?.parse().ok().filter(|name| *name != EventName::StatusRefund);
+    if parsed.is_none() {
+        let wanted = "must be one of lead, sale, refund, cancellation, reversal";
+        top.error("event_name", "unknown_value", wanted);
     }
-    parsed.ok()
+    parsed
 }
 
 fn lead(top: &Fields<'_, '_>, custom: &Fields<'_, '_>, ids: Ids) -> Option<Lead> {

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::ids::ExternalId;
+use crate::domain::ids::{ExternalId, InvalidId};
 use crate::domain::instant;
 use crate::domain::json::{Json, Object};
 use crate::domain::money::{Currency, Decimal, Money};
+use crate::domain::order_status::OrderStatus;
 
 /// One thing that is wrong with a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +110,31 @@ impl<'o, 'e> Fields<'o, 'e> {
                 None
             }
         }
+    }
+
+    /// What an order has come to.
+    pub fn order_status(&self, name: &str) -> Option<OrderStatus> {
+        match self.text(name)?.parse() {
+            Ok(status) => Some(status),
+            Err(InvalidId(wanted)) => {
+                self.error(name, "unknown_value", format!("must be {wanted}"));
+                None
+            }
+        }
+    }
+
+    /// A text of at most so many characters, without control characters but line breaks and tabs.
+    pub fn prose(&self, name: &str, chars_max: usize) -> Option<&'o str> {
+        let text = self.text(name)?;
+        if text.chars().count() > chars_max {
+            self.error(name, "too_long", format!("must not be longer than {chars_max} characters"));
+            return None;
+        }
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            self.error(name, "invalid_text", "must not hold control characters");
+            return None;
+        }
+        Some(text)
     }
 
     /// The merchant's own object, as sent.

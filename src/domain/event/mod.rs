@@ -4,17 +4,20 @@
 mod canonical;
 mod fields;
 mod order_dialect;
+mod order_hint;
 mod parse;
 mod recording;
 
-pub use fields::FieldError;
-pub use parse::{ParseContext, Rejection, parse};
+pub use fields::{Errors, FieldError, Fields};
+pub use order_hint::{order_hint, order_hint_of};
+pub use parse::{ParseContext, Rejection, object, parse, read};
 pub use recording::{Identity, Outcome, Recorded, Recording};
 
 use chrono::{DateTime, Utc};
 
 use super::ids::{ExternalId, InvalidId};
 use super::money::Money;
+use super::order_status::OrderStatus;
 
 /// A callback's content, parsed.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +32,8 @@ pub struct Callback {
     pub event_time: Option<DateTime<Utc>>,
     /// The merchant's object, as sent.
     pub metadata: Option<String>,
+    /// What the order has come to, where the order dialect tells it (contract 4.2).
+    pub order_status: Option<OrderStatus>,
 }
 
 /// What happened, each kind with its own fields only.
@@ -44,6 +49,8 @@ pub enum Event {
     Cancellation(Reversing),
     /// The whole sale was taken back (a chargeback).
     Reversal(Reversing),
+    /// What a returned or refunded order says of itself; made of its status alone (contract 6.3).
+    StatusRefund(Reversing),
 }
 
 /// A lead.
@@ -101,6 +108,7 @@ impl Event {
             Self::Refund(_) => EventName::Refund,
             Self::Cancellation(_) => EventName::Cancellation,
             Self::Reversal(_) => EventName::Reversal,
+            Self::StatusRefund(_) => EventName::StatusRefund,
         }
     }
 
@@ -110,7 +118,7 @@ impl Event {
             Self::Lead(lead) => &lead.id,
             Self::Sale(sale) => &sale.order,
             Self::Refund(refund) => &refund.order,
-            Self::Cancellation(event) | Self::Reversal(event) => &event.order,
+            Self::Cancellation(event) | Self::Reversal(event) | Self::StatusRefund(event) => &event.order,
         }
     }
 
@@ -118,7 +126,11 @@ impl Event {
     pub fn own_id(&self) -> &str {
         match self {
             Self::Refund(refund) => refund.external_id.as_ref().map_or("", ExternalId::as_str),
-            Self::Lead(_) | Self::Sale(_) | Self::Cancellation(_) | Self::Reversal(_) => "",
+            Self::Lead(_)
+            | Self::Sale(_)
+            | Self::Cancellation(_)
+            | Self::Reversal(_)
+            | Self::StatusRefund(_) => "",
         }
     }
 
@@ -128,7 +140,9 @@ impl Event {
             Self::Lead(lead) => lead.external_id.as_ref(),
             Self::Sale(sale) => sale.external_id.as_ref(),
             Self::Refund(refund) => refund.external_id.as_ref(),
-            Self::Cancellation(event) | Self::Reversal(event) => event.external_id.as_ref(),
+            Self::Cancellation(event) | Self::Reversal(event) | Self::StatusRefund(event) => {
+                event.external_id.as_ref()
+            }
         }
     }
 
@@ -138,7 +152,7 @@ impl Event {
             Self::Lead(lead) => lead.value,
             Self::Sale(sale) => Some(sale.value),
             Self::Refund(refund) => refund.value,
-            Self::Cancellation(_) | Self::Reversal(_) => None,
+            Self::Cancellation(_) | Self::Reversal(_) | Self::StatusRefund(_) => None,
         }
     }
 
@@ -166,11 +180,14 @@ pub enum EventName {
     Cancellation,
     /// `reversal`
     Reversal,
+    /// `status_refund`: never reported as such.
+    StatusRefund,
 }
 
 impl EventName {
     /// Every kind, in the contract's order.
-    pub const ALL: [Self; 5] = [Self::Lead, Self::Sale, Self::Refund, Self::Cancellation, Self::Reversal];
+    pub const ALL: [Self; 6] =
+        [Self::Lead, Self::Sale, Self::Refund, Self::Cancellation, Self::Reversal, Self::StatusRefund];
 
     /// The kind's name in callbacks, answers and the database.
     pub const fn as_str(self) -> &'static str {
@@ -180,6 +197,7 @@ impl EventName {
             Self::Refund => "refund",
             Self::Cancellation => "cancellation",
             Self::Reversal => "reversal",
+            Self::StatusRefund => "status_refund",
         }
     }
 }
@@ -191,7 +209,7 @@ impl std::str::FromStr for EventName {
         Self::ALL
             .into_iter()
             .find(|event| event.as_str() == name)
-            .ok_or(InvalidId("one of lead, sale, refund, cancellation, reversal"))
+            .ok_or(InvalidId("one of lead, sale, refund, cancellation, reversal, status_refund"))
     }
 }
 

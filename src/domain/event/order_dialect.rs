@@ -17,9 +17,16 @@ pub fn read(object: &Object<'_>, context: &ParseContext, errors: &Errors) -> Opt
     let product_id = top.id("externalProductId");
     let coupon_code = top.id("couponCode");
     let metadata = top.metadata("metadata");
-    top.text("orderStatus");
+    let order_status = top.order_status("orderStatus");
     let sale = Sale { order: order?, external_id: None, value: value?, product_id, coupon_code };
-    Some(Callback { event: Event::Sale(sale), dialect: Dialect::Order, token, event_time, metadata })
+    Some(Callback {
+        event: Event::Sale(sale),
+        dialect: Dialect::Order,
+        token,
+        event_time,
+        metadata,
+        order_status,
+    })
 }
 
 fn money(top: &Fields<'_, '_>, context: &ParseContext) -> Option<Money> {

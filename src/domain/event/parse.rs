@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::fields::{Errors, FieldError, Fields};
 use super::{Callback, canonical, order_dialect};
-use crate::domain::json::{self, Json, JsonError};
+use crate::domain::json::{self, Json, JsonError, Object};
 use crate::domain::money::Currency;
 
 /// What parsing depends on besides the bytes.
@@ -25,17 +25,36 @@ pub enum Rejection {
     Invalid(Vec<FieldError>),
 }
 
-/// Reads a callback of either dialect.
+impl Rejection {
+    /// Where the first error stands.
+    pub fn first_pointer(&self) -> Option<&str> {
+        match self {
+            Self::MalformedJson(_) => None,
+            Self::Invalid(errors) => errors.first().map(|error| error.pointer.as_str()),
+        }
+    }
+}
+
+/// Reads the text of a callback of either dialect.
 pub fn parse(body: &[u8], context: &ParseContext) -> Result<Callback, Rejection> {
     let json = json::parse(body).map_err(Rejection::MalformedJson)?;
-    let Json::Object(object) = &json else {
-        let message = format!("must be an object, not {}", json.type_name());
-        return Err(Rejection::Invalid(vec![FieldError {
-            pointer: String::new(),
-            code: "wrong_type",
-            message,
-        }]));
-    };
+    read(object(&json)?, context)
+}
+
+/// The object that a body must be.
+pub fn object<'j, 'a>(json: &'j Json<'a>) -> Result<&'j Object<'a>, Rejection> {
+    match json {
+        Json::Object(object) => Ok(object),
+        other => {
+            let message = format!("must be an object, not {}", other.type_name());
+            let pointer = String::new();
+            Err(Rejection::Invalid(vec![FieldError { pointer, code: "wrong_type", message }]))
+        }
+    }
+}
+
+/// Reads a callback of either dialect.
+pub fn read(object: &Object<'_>, context: &ParseContext) -> Result<Callback, Rejection> {
     let errors = Errors::default();
     let top = Fields::new(Some(object), "", &errors);
     let callback = match (top.has("event_name"), top.has("externalOrderId")) {

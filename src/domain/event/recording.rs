@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Callback, EventName, Part};
 use crate::domain::attribution::{Attribution, TokenVerdict};
-use crate::domain::ids::{EventId, ExternalId, KeyId, MerchantId};
+use crate::domain::ids::{AttemptId, EventId, ExternalId, KeyId, MerchantId};
 use crate::domain::merchant::{Merchant, Mode};
 use crate::domain::money::Money;
 use crate::domain::signature::{Form, IdempotencyKey};
@@ -31,6 +31,8 @@ pub struct Identity<'a> {
 pub struct Recording {
     /// The id it will have if it is the first.
     pub event_id: EventId,
+    /// The request that brought it.
+    pub attempt_id: AttemptId,
     /// Whose event, and the settings in force at its receipt.
     pub merchant: Arc<Merchant>,
     /// Real or test.
@@ -140,7 +142,9 @@ impl Recording {
                 self.merchant.attribution_window,
                 occurred_at,
             ),
-            EventName::Refund | EventName::Cancellation | EventName::Reversal => Attribution::Inherited,
+            EventName::Refund | EventName::Cancellation | EventName::Reversal | EventName::StatusRefund => {
+                Attribution::Inherited
+            }
         }
     }
 }

@@ -82,8 +82,8 @@ pub struct Digests {
 
 impl Digests {
     /// Hashes the body.
-    pub fn of(covered: &Covered<'_>) -> Self {
-        Self { body_sha256: hex::encode(Sha256::digest(covered.body)) }
+    pub fn of(body: &[u8]) -> Self {
+        Self { body_sha256: hex::encode(Sha256::digest(body)) }
     }
 
     /// The body's SHA-256 in lower-case hex.

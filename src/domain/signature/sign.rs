@@ -26,7 +26,8 @@ pub fn headers(
             vec![key, ("X-Timestamp", timestamp), ("X-Signature", value)]
         }
         Form::Bound => {
-            let value = format!("v2={}", hex::encode(keys.bound(&timestamp, covered, &Digests::of(covered))));
+            let value =
+                format!("v2={}", hex::encode(keys.bound(&timestamp, covered, &Digests::of(covered.body))));
             vec![key, ("X-Timestamp", timestamp), ("X-Signature", value)]
         }
         Form::StandardWebhooks => {
@@ -49,7 +50,7 @@ pub fn message(form: Form, timestamp: &str, message_id: &str, covered: &Covered<
         Form::StandardWebhooks => format!("{message_id}.{timestamp}.").into_bytes(),
         Form::Bound => {
             let Covered { method, target, idempotency_key, external_event_id, .. } = covered;
-            let digest = Digests::of(covered);
+            let digest = Digests::of(covered.body);
             let lines =
                 ["v2", timestamp, method, target, idempotency_key, external_event_id, digest.body_sha256()];
             return lines.join("\n").into_bytes();

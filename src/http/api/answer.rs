@@ -3,10 +3,13 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::words::Told;
 use crate::domain::attribution::Attribution;
 use crate::domain::event::Recorded;
 use crate::domain::ids::ExternalId;
 use crate::domain::instant;
+use crate::domain::submission::StatusOutcome;
+use crate::http::problem_response::ProblemBody;
 
 /// The answer to a callback that is recorded.
 #[derive(Serialize)]
@@ -16,6 +19,60 @@ pub struct Receipt<'a> {
     event: Summary<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     differs: Option<Vec<&'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_status: Option<StatusWord>,
+}
+
+/// What became of a status that an event told.
+#[derive(Serialize)]
+struct StatusWord {
+    status: &'static str,
+}
+
+/// The answer to a status.
+#[derive(Serialize)]
+pub struct StatusReceipt<'a> {
+    status: &'static str,
+    order_id: &'a str,
+    order_status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+}
+
+/// One row's part of the answer to a bulk request.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum RowResult<'a> {
+    /// It was run.
+    Done {
+        /// Which.
+        #[serde(flatten)]
+        name: RowName<'a>,
+        /// Its answer.
+        #[serde(flatten)]
+        told: Option<Told<'a>>,
+    },
+    /// Its key had an answer, which is spliced in as it is stored.
+    Replayed(Box<RawValue>),
+    /// It was refused.
+    Rejected {
+        /// Which.
+        #[serde(flatten)]
+        name: RowName<'a>,
+        /// `REJECTED`
+        status: &'static str,
+        /// Why.
+        problem: ProblemBody<'a>,
+    },
+}
+
+/// Which row a result is about.
+#[derive(Serialize)]
+pub struct RowName<'a> {
+    index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_row_id: Option<&'a str>,
+    idempotent: bool,
 }
 
 /// What receipts and events have in common.
@@ -62,14 +119,67 @@ struct LinkBody {
 
 impl<'a> Receipt<'a> {
     /// The answer to the first delivery.
-    pub fn accepted(event: &'a Recorded) -> Self {
-        Self { status: "ACCEPTED", event: Summary::of(event), differs: None }
+    pub fn accepted(event: &'a Recorded, status: Option<&StatusOutcome>) -> Self {
+        let order_status = status.map(StatusWord::of);
+        Self { status: ACCEPTED, event: Summary::of(event), differs: None, order_status }
     }
 
     /// The answer to a repeat: the original's, and in what this one differs from it.
-    pub fn duplicate(original: &'a Recorded, differs: Vec<&'static str>) -> Self {
+    pub fn duplicate(
+        original: &'a Recorded,
+        differs: Vec<&'static str>,
+        status: Option<&StatusOutcome>,
+    ) -> Self {
         let differs = (!differs.is_empty()).then_some(differs);
-        Self { status: "DUPLICATE", event: Summary::of(original), differs }
+        let order_status = status.map(StatusWord::of);
+        Self { status: DUPLICATE, event: Summary::of(original), differs, order_status }
+    }
+}
+
+const ACCEPTED: &str = "ACCEPTED";
+const DUPLICATE: &str = "DUPLICATE";
+
+impl StatusWord {
+    const fn of(outcome: &StatusOutcome) -> Self {
+        Self { status: if outcome.accepted { ACCEPTED } else { DUPLICATE } }
+    }
+}
+
+impl<'a> StatusReceipt<'a> {
+    /// The answer to a status, new or known.
+    pub fn of(outcome: &'a StatusOutcome) -> Self {
+        Self {
+            status: StatusWord::of(outcome).status,
+            order_id: outcome.order.as_str(),
+            order_status: outcome.status.as_str(),
+            event_id: outcome.event.map(|event| event.to_string()),
+        }
+    }
+}
+
+impl<'a> RowResult<'a> {
+    /// A row that was run.
+    pub const fn done(index: usize, client_row_id: Option<&'a str>, told: Option<Told<'a>>) -> Self {
+        Self::Done { name: RowName { index, client_row_id, idempotent: false }, told }
+    }
+
+    /// A row that was refused.
+    pub const fn rejected(index: usize, client_row_id: Option<&'a str>, problem: ProblemBody<'a>) -> Self {
+        let name = RowName { index, client_row_id, idempotent: false };
+        Self::Rejected { name, status: "REJECTED", problem }
+    }
+
+    /// A row whose stored answer, an object, stands for it.
+    pub fn replayed(index: usize, client_row_id: Option<&'a str>, stored: &str) -> Self {
+        let name = RowName { index, client_row_id, idempotent: true };
+        let spliced = serde_json::to_string(&name).ok().and_then(|name| {
+            let members = stored.trim_start().strip_prefix('{')?;
+            RawValue::from_string(format!("{},{members}", name.strip_suffix('}')?)).ok()
+        });
+        match spliced {
+            Some(spliced) => Self::Replayed(spliced),
+            None => Self::Done { name, told: None },
+        }
     }
 }
 

@@ -2,10 +2,18 @@
 
 mod answer;
 mod create_conversion;
+mod create_conversions;
 mod cursor;
 mod get_conversion;
 mod list_conversions;
+mod order_status;
+mod respond;
+mod words;
 
 pub use create_conversion::create_conversion;
+pub use create_conversions::create_conversions;
 pub use get_conversion::get_conversion;
 pub use list_conversions::list_conversions;
+pub use order_status::report_order_status;
+pub use respond::respond;
+pub use words::Words;

@@ -27,12 +27,7 @@ pub struct Body {
 }
 
 /// Refuses a body that is announced to be too large.
-pub async fn check_length(
-    request: &HttpRequest,
-    payload: &mut Payload,
-    state: &AppState,
-) -> Result<(), Problem> {
-    let limit = state.limits.body_bytes_max;
+pub async fn check_length(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<(), Problem> {
     let length = content_length(request)?;
     if length > limit {
         drain(payload).await;
@@ -42,8 +37,7 @@ pub async fn check_length(
 }
 
 /// Reads the whole body, whose length was checked.
-pub async fn read(payload: &mut Payload, state: &AppState) -> Result<Body, Problem> {
-    let limit = state.limits.body_bytes_max;
+pub async fn read(payload: &mut Payload, limit: usize, state: &AppState) -> Result<Body, Problem> {
     let reading = tokio::time::timeout(state.limits.body_timeout, collect(payload, limit, &state.body_bytes));
     match reading.await {
         Ok(Err(problem)) if problem.code == Code::Overloaded => {

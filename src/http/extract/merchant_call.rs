@@ -17,10 +17,12 @@ use super::client::client_of;
 use super::headers::{external_event_id, idempotency_key, signature_headers};
 use crate::domain::access::{Circumstances, Verified};
 use crate::domain::merchant::Merchant;
-use crate::domain::signature::{Covered, IdempotencyKey, Scheme, SignedHead};
+use crate::domain::signature::{Covered, Digests, IdempotencyKey, Scheme, SignedHead};
+use crate::http::api::Words;
 use crate::http::error::{Code, Problem};
-use crate::http::request_context::note;
-use crate::http::state::AppState;
+use crate::http::request_context::{CallNotes, note, noted};
+use crate::http::state::{AppState, HttpLimits};
+use crate::ingest::{BulkFormat, Call, IngestError, Prepared};
 
 /// A verified call on a merchant's endpoint.
 pub struct MerchantCall {
@@ -30,41 +32,103 @@ pub struct MerchantCall {
     pub merchant: Arc<Merchant>,
     /// The key of the logical operation: the header's, else the `webhook-id`.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// `X-External-Event-Id`.
+    pub external_event_id: Option<String>,
     /// The body as received.
     pub body: Bytes,
     _memory: OwnedSemaphorePermit,
 }
 
+/// The same, with a body that may be as large as a bulk request's.
+pub struct BulkCall(pub MerchantCall);
+
+type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
+
 impl FromRequest for MerchantCall {
     type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+    type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        let mut payload = payload.take();
-        Box::pin(async move {
-            let state = request
-                .app_data::<web::Data<AppState>>()
-                .cloned()
-                .ok_or_else(|| Problem::new(Code::InternalError, "The service is not set up."))?;
-            verify(&request, &mut payload, &state).await
-        })
+        extract(request, payload, |limits| limits.body_bytes_max)
     }
+}
+
+impl FromRequest for BulkCall {
+    type Error = Problem;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let call = extract(request, payload, |limits| limits.bulk_body_bytes_max);
+        Box::pin(async { call.await.map(Self) })
+    }
+}
+
+fn extract(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    body_bytes_max: fn(&HttpLimits) -> usize,
+) -> Extracting<MerchantCall> {
+    let request = request.clone();
+    let mut payload = payload.take();
+    Box::pin(async move {
+        let state = request
+            .app_data::<web::Data<AppState>>()
+            .cloned()
+            .ok_or_else(|| Problem::new(Code::InternalError, "The service is not set up."))?;
+        verify(&request, &mut payload, &state, body_bytes_max(&state.limits)).await
+    })
 }
 
 impl MerchantCall {
     /// The body of a request that must have one, as JSON.
     pub fn json_body(&self, request: &HttpRequest) -> Result<&[u8], Problem> {
+        self.body_of_type(request, &[("application/json", ())], "application/json").map(|(body, ())| body)
+    }
+
+    /// The body of a bulk request, and how its rows are written.
+    pub fn rows_body(&self, request: &HttpRequest) -> Result<(&[u8], BulkFormat), Problem> {
+        let types = [("application/json", BulkFormat::Json), ("application/x-ndjson", BulkFormat::Ndjson)];
+        self.body_of_type(request, &types, "application/json or application/x-ndjson")
+    }
+
+    fn body_of_type<T: Copy>(
+        &self,
+        request: &HttpRequest,
+        types: &[(&str, T)],
+        wanted: &str,
+    ) -> Result<(&[u8], T), Problem> {
         if self.body.is_empty() {
             return Err(Problem::new(Code::MalformedRequest, "The body is empty."));
         }
         let mut lines = request.headers().get_all(header::CONTENT_TYPE);
         let media_type = lines.next().and_then(|value| value.to_str().ok());
         let essence = media_type.and_then(|text| text.split(';').next()).map(str::trim).unwrap_or("");
-        if lines.next().is_some() || !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::new(Code::UnsupportedMediaType, "Content-Type must be application/json."));
+        let once = lines.next().is_none();
+        match types.iter().find(|(name, _)| once && essence.eq_ignore_ascii_case(name)) {
+            Some((_, format)) => Ok((&self.body, *format)),
+            None => Err(Problem::new(Code::UnsupportedMediaType, format!("Content-Type must be {wanted}."))),
         }
-        Ok(&self.body)
+    }
+
+    /// Has a use case make a submission of it; nothing is written yet.
+    pub fn prepare<'a>(
+        &'a self,
+        request: &HttpRequest,
+        body: &'a [u8],
+        use_case: impl FnOnce(Call<'a>) -> Result<Prepared, IngestError>,
+    ) -> Result<Prepared, Problem> {
+        let attempt = noted(request).attempt;
+        let attempt = attempt.ok_or_else(|| Problem::new(Code::InternalError, "The path is not set up."))?;
+        let call = Call {
+            verified: &self.verified,
+            merchant: &self.merchant,
+            idempotency_key: self.idempotency_key.clone(),
+            delivery: None,
+            attempt,
+            body,
+            render: Arc::new(Words),
+        };
+        Ok(use_case(call)?)
     }
 }
 
@@ -73,33 +137,49 @@ async fn verify(
     request: &HttpRequest,
     payload: &mut Payload,
     state: &AppState,
+    body_bytes_max: usize,
 ) -> Result<MerchantCall, Problem> {
     let (limits, clock) = (&state.rate_limits, state.ingest.clock.as_ref());
     let client = client_of(request, &state.limits.trusted_proxies);
-    body::check_length(request, payload, state).await?;
+    note(request, |notes| introduce(notes, request, state, client));
+    body::check_length(request, payload, body_bytes_max).await?;
     if let Err(problem) = limits.admit(client, clock.monotonic()) {
         body::drain(payload).await;
         return Err(problem);
     }
-    let proven = prove(request, payload, state, client).await;
-    let Proven { verified, idempotency_key, body } =
+    let proven = prove(request, payload, state, (client, body_bytes_max)).await;
+    let Proven { verified, idempotency_key, external_event_id, body } =
         proven.inspect_err(|problem| limits.charge(client, problem, clock.monotonic()))?;
     note(request, |notes| notes.key_id = Some(verified.key_id().to_string()));
     let Some(merchant) = verified.merchant().cloned() else {
         return Err(Problem::new(Code::Forbidden, "An operator's key is not for merchants' endpoints."));
     };
-    note(request, |notes| notes.merchant_id = Some(merchant.id.to_string()));
+    note(request, |notes| notes.merchant_id = Some(merchant.id));
     if let Some((quota, outcome)) = limits.spend(&merchant, clock) {
         note(request, |notes| notes.quota = Some(quota));
         outcome?;
     }
-    Ok(MerchantCall { verified, merchant, idempotency_key, body: body.bytes, _memory: body.permit })
+    let Body { bytes: body, permit: _memory } = body;
+    Ok(MerchantCall { verified, merchant, idempotency_key, external_event_id, body, _memory })
+}
+
+/// What the journal may know before anything is proven: whose key is named, and who names it.
+fn introduce(notes: &mut CallNotes, request: &HttpRequest, state: &AppState, client: Option<IpAddr>) {
+    let Some(attempt) = &mut notes.attempt else { return };
+    attempt.peer = client;
+    let mut lines = request.headers().get_all("x-api-key");
+    if let (Some(Ok(named)), None) = (lines.next().map(|line| line.to_str()), lines.next()) {
+        let owner = state.ingest.keyring.current().ok().and_then(|directory| directory.owner_of(named));
+        (attempt.merchant, attempt.mode) = owner.unzip();
+        attempt.key_id = Some(named.chars().filter(char::is_ascii_graphic).take(64).collect());
+    }
 }
 
 /// An authentic request, in its time, from where its key may be used.
 struct Proven {
     verified: Verified,
     idempotency_key: Option<IdempotencyKey>,
+    external_event_id: Option<String>,
     body: Body,
 }
 
@@ -107,9 +187,17 @@ async fn prove(
     request: &HttpRequest,
     payload: &mut Payload,
     state: &AppState,
-    client: Option<IpAddr>,
+    (client, body_bytes_max): (Option<IpAddr>, usize),
 ) -> Result<Proven, Problem> {
-    let body = body::read(payload, state).await?;
+    let body = body::read(payload, body_bytes_max, state).await?;
+    let digests = Digests::of(&body.bytes);
+    note(request, |notes| {
+        notes.body = Some(body.bytes.clone());
+        if let Some(attempt) = &mut notes.attempt {
+            attempt.body_bytes = body.bytes.len();
+            attempt.body_sha256 = Some(digests.body_sha256().to_owned());
+        }
+    });
     let signature_headers = signature_headers(request.headers());
     let head = signature_headers.parse()?;
     let (key_header, mut idempotency_key) = idempotency_key(request.headers())?;
@@ -120,18 +208,19 @@ async fn prove(
         external_event_id: external_event_id(request.headers())?,
         body: &body.bytes,
     };
-    let verified = judge(request, state, &head, &covered, client)?;
+    let verified = judge(request, state, &head, (&covered, &digests), client)?;
     if let (None, Scheme::StandardWebhooks { id, .. }) = (&idempotency_key, &head.scheme) {
         idempotency_key = IdempotencyKey::from_webhook_id(id).ok();
     }
-    Ok(Proven { verified, idempotency_key, body })
+    let external_event_id = Some(covered.external_event_id).filter(|id| !id.is_empty()).map(str::to_owned);
+    Ok(Proven { verified, idempotency_key, external_event_id, body })
 }
 
 fn judge(
     request: &HttpRequest,
     state: &AppState,
     head: &SignedHead<'_>,
-    covered: &Covered<'_>,
+    (covered, digests): (&Covered<'_>, &Digests),
     client: Option<IpAddr>,
 ) -> Result<Verified, Problem> {
     if !state.clock_watch.is_reliable() {
@@ -141,7 +230,7 @@ fn judge(
     let directory = state.ingest.keyring.current()?;
     let now = state.ingest.clock.now();
     let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
-    directory.judge(head, covered, &Circumstances { now, tolerance, client }).map_err(|refusal| {
+    directory.judge(head, covered, digests, &Circumstances { now, tolerance, client }).map_err(|refusal| {
         note(request, |notes| notes.key_id = Some(head.key_id.chars().take(64).collect()));
         Problem::refused(refusal, now, state.limits.tolerance_s)
     })

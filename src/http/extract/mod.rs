@@ -7,5 +7,5 @@ mod merchant_call;
 mod query;
 
 pub use body::drain;
-pub use merchant_call::MerchantCall;
+pub use merchant_call::{BulkCall, MerchantCall};
 pub use query::Query;

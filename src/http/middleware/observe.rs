@@ -11,11 +11,13 @@ use actix_web::{Error, HttpMessage as _, web};
 use tracing::Instrument as _;
 
 use super::precheck::precheck;
+use crate::http::attempts::{Reason, begin};
 use crate::http::connection::Connection;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::drain;
 use crate::http::problem_response::unnamed;
-use crate::http::request_context::{CallNotes, RequestId};
+use crate::http::request_context::{CallNotes, Notes, RequestId};
+use crate::http::routes::endpoint_of;
 use crate::http::state::AppState;
 use crate::telemetry::OutcomeLabels;
 
@@ -30,18 +32,29 @@ pub async fn observe(
     let ingest = &state.ingest;
     let id = RequestId::of(request.headers(), ingest.clock.as_ref(), ingest.entropy.as_ref());
     request.extensions_mut().insert(id.clone());
-    let count = Count::begin(&state, ingest.clock.monotonic());
+    let started = ingest.clock.monotonic();
+    let endpoint = request.match_pattern().and_then(|path| endpoint_of(&path));
+    let notes = Notes::default();
+    notes.add(|notes| {
+        notes.endpoint = endpoint.map(|endpoint| endpoint.name);
+        let writing = endpoint.filter(|endpoint| endpoint.writes).map(|endpoint| endpoint.name);
+        notes.attempt = begin(&request, ingest, writing, &id, started);
+    });
+    request.extensions_mut().insert(notes.clone());
+    let count = Count::begin(&state, &notes, started);
     let span = tracing::error_span!("request", request_id = %id.0);
     let response = answer(request, next, &state).instrument(span.clone()).await?;
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
-    let notes = notes_of(&response);
+    let notes = notes.read();
     let elapsed = ingest.clock.monotonic().saturating_sub(count.started);
     span.in_scope(|| log(&response, &notes, problem.as_ref(), elapsed));
     count.end(response.status(), &notes, problem.as_ref(), elapsed);
+    let reason = Reason::of(problem.as_ref());
     let mut response = finish(response, &state, &id, problem);
     if let Some(quota) = notes.quota {
         quota.write(response.headers_mut());
     }
+    state.attempts.refused(notes, response.status(), reason, elapsed);
     Ok(response)
 }
 
@@ -68,10 +81,6 @@ async fn answer(
         return Ok(request.error_response(problem).map_into_boxed_body());
     }
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
-}
-
-fn notes_of(response: &ServiceResponse<BoxBody>) -> CallNotes {
-    response.request().extensions().get::<CallNotes>().cloned().unwrap_or_default()
 }
 
 /// Puts the request's id into the answer, and into the body of a problem.
@@ -106,7 +115,8 @@ fn log(response: &ServiceResponse<BoxBody>, notes: &CallNotes, problem: Option<&
                 reason = problem.map(Problem::reason).or(notes.outcome),
                 detail = problem.map(|problem| problem.detail.as_str()),
                 key_id = notes.key_id.as_deref(),
-                merchant_id = notes.merchant_id.as_deref(),
+                merchant_id = notes.merchant_id.map(tracing::field::display),
+                attempt_id = notes.attempt.as_ref().map(|attempt| tracing::field::display(attempt.id)),
                 event_id = notes.event_id.as_deref(),
                 elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
                 "answered"
@@ -124,14 +134,15 @@ fn log(response: &ServiceResponse<BoxBody>, notes: &CallNotes, problem: Option<&
 /// Counts a request once, also when its caller leaves before the answer.
 struct Count {
     state: web::Data<AppState>,
+    notes: Notes,
     started: Duration,
     ended: bool,
 }
 
 impl Count {
-    fn begin(state: &web::Data<AppState>, started: Duration) -> Self {
+    fn begin(state: &web::Data<AppState>, notes: &Notes, started: Duration) -> Self {
         state.metrics.requests.inc();
-        Self { state: state.clone(), started, ended: false }
+        Self { state: state.clone(), notes: notes.clone(), started, ended: false }
     }
 
     fn end(mut self, status: StatusCode, notes: &CallNotes, problem: Option<&Problem>, elapsed: Duration) {
@@ -151,8 +162,12 @@ impl Count {
 impl Drop for Count {
     fn drop(&mut self) {
         if !self.ended {
-            let labels = OutcomeLabels { endpoint: "unknown", status: 0, reason: "client_left" };
+            let notes = self.notes.read();
+            let endpoint = notes.endpoint.unwrap_or("unknown");
+            let labels = OutcomeLabels { endpoint, status: 0, reason: "client_left" };
             self.state.metrics.outcomes.get_or_create(&labels).inc();
+            let elapsed = self.state.ingest.clock.monotonic().saturating_sub(self.started);
+            self.state.attempts.abandoned(notes, elapsed);
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The events: append-only but for receipt counters and a late attribution.
 
-mod columns;
-mod insert_postgres;
-mod insert_sqlite;
+mod insert;
 mod list;
 mod originals;
 mod record;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::row::{AttributionColumns, NewRow, column};
-use super::{insert_postgres, insert_sqlite, originals};
+use super::{insert, originals};
 use crate::domain::attribution::Attribution;
 use crate::domain::event::{Identity, Outcome, Recorded, Recording};
 use crate::domain::repeat::{self, Repeat};
@@ -14,7 +14,7 @@ use crate::domain::time::cut_to_micros;
 use crate::storage::schema::events;
 use crate::storage::{AnyConnection, StoreError};
 
-/// Records a batch inside the caller's transaction; outcomes stand in the batch's order. None of
+/// Records events inside the caller's transaction; outcomes stand in the batch's order. None of
 /// them is true before the transaction has committed.
 ///
 /// Deliveries of one event within the batch are folded: the first stands for all, the others are
@@ -22,7 +22,7 @@ use crate::storage::{AnyConnection, StoreError};
 /// same events wait for each other and never deadlock.
 pub fn record(
     connection: &mut AnyConnection,
-    batch: &[Recording],
+    batch: &[&Recording],
     received_at: DateTime<Utc>,
 ) -> Result<Vec<Outcome>, StoreError> {
     let received_at = cut_to_micros(received_at);
@@ -34,10 +34,7 @@ pub fn record(
         .collect();
     let rows: Vec<NewRow<'_>> =
         firsts.iter().map(|(_, first, recorded)| NewRow::new(first, recorded)).collect();
-    let ids = match connection {
-        AnyConnection::Postgres(c) => insert_postgres::insert(c, &rows)?,
-        AnyConnection::Sqlite(c) => insert_sqlite::insert(c, &rows)?,
-    };
+    let ids = insert::insert(connection, &rows)?;
     let inserted: Vec<bool> = rows.iter().map(|row| ids.contains(&row.event_id)).collect();
     let known: Vec<Identity<'_>> = firsts
         .iter()
@@ -67,9 +64,9 @@ pub fn record(
 type Deliveries<'a> = BTreeMap<Identity<'a>, Vec<(usize, &'a Recording)>>;
 
 /// The batch by identity, sorted; each delivery with its position in the batch.
-fn fold(batch: &[Recording]) -> Deliveries<'_> {
+fn fold<'a>(batch: &[&'a Recording]) -> Deliveries<'a> {
     let mut deliveries = Deliveries::new();
-    for (position, recording) in batch.iter().enumerate() {
+    for (position, recording) in batch.iter().copied().enumerate() {
         deliveries.entry(recording.identity()).or_default().push((position, recording));
     }
     deliveries

@@ -39,6 +39,7 @@ pub struct NewRow<'a> {
     pub idempotency_key: Option<&'a str>,
     pub times_received: i64,
     pub times_differed: i64,
+    pub attempt_id: String,
 }
 
 /// The columns of an attribution.
@@ -105,6 +106,7 @@ impl<'a> NewRow<'a> {
             idempotency_key: recorded.idempotency_key.as_deref(),
             times_received: 1,
             times_differed: 0,
+            attempt_id: recording.attempt_id.to_string(),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
-use crate::domain::event::{Outcome, Recording};
+use crate::domain::submission::{Submission, SubmissionOutcome};
 use crate::storage::StoreError;
+use crate::storage::error::Failure;
+use crate::storage::submissions::WriteContext;
 
 /// A connection that writes batches, each in one transaction of its own.
 pub trait BatchStore: Send + 'static {
@@ -16,9 +16,9 @@ pub trait BatchStore: Send + 'static {
     /// succeeded unseen gives the same outcomes again, because the proposed ids are the same.
     fn commit(
         &mut self,
-        batch: &[Recording],
-        received_at: DateTime<Utc>,
-    ) -> Result<Vec<Outcome>, BatchFailure>;
+        batch: &[Submission],
+        context: &WriteContext,
+    ) -> Result<Vec<SubmissionOutcome>, BatchFailure>;
 
     /// Replaces the connection by a new one.
     ///
@@ -34,8 +34,13 @@ pub enum BatchFailure {
     Lost(String),
     /// Somebody else was in the way: run it again.
     Contended(String),
-    /// A row is locked by somebody else: run it again in halves, so that the others need not wait.
-    Blocked(String),
+    /// A row is locked by somebody else's open transaction: the others must not wait for it.
+    Blocked {
+        /// Whether it is that of an idempotency key, whose request then still runs.
+        by_key: bool,
+        /// What the database said.
+        why: String,
+    },
     /// Every batch would fail (disk full): tell the callers to come back.
     Exhausted(String),
     /// One row's fault: run it again on a new connection, then in halves.
@@ -51,11 +56,22 @@ const RETRIES_MAX: u32 = 3;
 pub struct Attempt<'a> {
     /// When the first transaction is opened. A retry keeps it, so that a batch whose commit
     /// succeeded unseen is answered as it was written.
-    pub received_at: DateTime<Utc>,
+    pub context: WriteContext,
+    /// Whether a blocked batch is halved until what is blocked stands alone; else it is given back
+    /// as it is.
+    pub halve_blocked: bool,
     /// Waits before a retry.
     pub pause: &'a mut dyn FnMut(Duration),
     /// Whether so much time has gone that what is left must be told to come back: others wait.
     pub expired: &'a dyn Fn() -> bool,
+}
+
+/// What became of one submission.
+pub type Written = Result<SubmissionOutcome, StoreError>;
+
+/// Whether a submission failed because somebody else has locked what it needs.
+pub fn is_blocked(error: &StoreError) -> bool {
+    matches!(error, StoreError::Failed(Failure::Blocked | Failure::KeyBlocked, _))
 }
 
 /// Writes a batch by the rules above; outcomes and errors stand in the batch's order. A poison row
@@ -63,17 +79,17 @@ pub struct Attempt<'a> {
 /// connection afterwards.
 pub fn commit<S: BatchStore>(
     store: &mut S,
-    batch: &[Recording],
+    batch: &[Submission],
     attempt: &mut Attempt<'_>,
-) -> (Vec<Result<Outcome, StoreError>>, bool) {
+) -> (Vec<Written>, bool) {
     let (mut failures, mut refusals) = (0, 0);
     loop {
-        let failure = match store.commit(batch, attempt.received_at) {
+        let failure = match store.commit(batch, &attempt.context) {
             Ok(outcomes) => return (outcomes.into_iter().map(Ok).collect(), true),
             Err(failure) => failure,
         };
         failures += 1;
-        tracing::warn!(?failure, events = batch.len(), failures, "a batch was not written");
+        tracing::warn!(?failure, submissions = batch.len(), failures, "a batch was not written");
         let give_up = failures > RETRIES_MAX || (attempt.expired)();
         match failure {
             BatchFailure::Lost(why) => {
@@ -90,10 +106,12 @@ pub fn commit<S: BatchStore>(
                 return (all(batch, &StoreError::Unavailable(why)), true);
             }
             BatchFailure::Contended(_) => (attempt.pause)(backoff(failures)),
-            BatchFailure::Blocked(why) if give_up || batch.len() == 1 => {
-                return (all(batch, &StoreError::Unavailable(why)), true);
+            BatchFailure::Blocked { ref why, .. }
+                if attempt.halve_blocked && batch.len() > 1 && !(attempt.expired)() =>
+            {
+                return halve(store, batch, why, attempt);
             }
-            BatchFailure::Blocked(why) => return halve(store, batch, &why, attempt),
+            BatchFailure::Blocked { .. } => return (all(batch, &verdict(failure)), true),
             BatchFailure::Refused(why) | BatchFailure::Unknown(why) if (attempt.expired)() => {
                 return (all(batch, &StoreError::Unavailable(why)), true);
             }
@@ -112,27 +130,28 @@ pub fn commit<S: BatchStore>(
     }
 }
 
-/// What the caller of an event is told that fails alone.
+/// What the caller of a submission is told that fails alone.
 fn verdict(failure: BatchFailure) -> StoreError {
     match failure {
         BatchFailure::Refused(why) => {
-            tracing::error!(why, "the database refuses an event that the service took: this is a bug");
+            tracing::error!(why, "the database refuses what the service took: this is a bug");
             StoreError::Refused(why)
         }
+        BatchFailure::Blocked { by_key: true, why } => StoreError::Failed(Failure::KeyBlocked, why),
+        BatchFailure::Blocked { by_key: false, why } => StoreError::Failed(Failure::Blocked, why),
         BatchFailure::Unknown(why)
         | BatchFailure::Lost(why)
         | BatchFailure::Contended(why)
-        | BatchFailure::Blocked(why)
         | BatchFailure::Exhausted(why) => StoreError::Unavailable(why),
     }
 }
 
 fn halve<S: BatchStore>(
     store: &mut S,
-    batch: &[Recording],
+    batch: &[Submission],
     why: &str,
     attempt: &mut Attempt<'_>,
-) -> (Vec<Result<Outcome, StoreError>>, bool) {
+) -> (Vec<Written>, bool) {
     let (left, right) = batch.split_at(batch.len() / 2);
     let (mut outcomes, connected) = commit(store, left, attempt);
     if !connected {
@@ -144,7 +163,7 @@ fn halve<S: BatchStore>(
     (outcomes, connected)
 }
 
-fn all(batch: &[Recording], error: &StoreError) -> Vec<Result<Outcome, StoreError>> {
+fn all(batch: &[Submission], error: &StoreError) -> Vec<Written> {
     batch.iter().map(|_| Err(error.clone())).collect()
 }
 

@@ -2,52 +2,54 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use chrono::{DateTime, Utc};
-
 use super::{BatchFailure, BatchStore};
-use crate::domain::event::{Outcome, Recording};
+use crate::domain::submission::{Submission, SubmissionOutcome};
 use crate::storage::backend::Purpose;
 use crate::storage::error::Failure;
-use crate::storage::{AnyConnection, Connector, StoreError, events};
+use crate::storage::submissions::{self, WriteContext};
+use crate::storage::{AnyConnection, Connector, StoreError};
 
 /// One writing connection.
 pub struct DatabaseStore {
     connector: Connector,
     connection: AnyConnection,
+    purpose: Purpose,
 }
 
 impl DatabaseStore {
     /// Connects.
-    pub fn connect(connector: Connector) -> Result<Self, StoreError> {
-        let connection = connector.connect(Purpose::Write)?;
-        Ok(Self { connector, connection })
+    pub fn connect(connector: Connector, purpose: Purpose) -> Result<Self, StoreError> {
+        let connection = connector.connect(purpose)?;
+        Ok(Self { connector, connection, purpose })
     }
 
     fn transaction(
         &mut self,
-        batch: &[Recording],
-        received_at: DateTime<Utc>,
-    ) -> Result<Vec<Outcome>, TransactionError> {
-        self.connection.write(|c| events::record(c, batch, received_at).map_err(TransactionError::Work))
+        batch: &[Submission],
+        context: &WriteContext,
+    ) -> Result<Vec<SubmissionOutcome>, TransactionError> {
+        self.connection.write_for(self.purpose, |c| {
+            submissions::write(c, batch, context).map_err(TransactionError::Work)
+        })
     }
 }
 
 impl BatchStore for DatabaseStore {
     fn commit(
         &mut self,
-        batch: &[Recording],
-        received_at: DateTime<Utc>,
-    ) -> Result<Vec<Outcome>, BatchFailure> {
+        batch: &[Submission],
+        context: &WriteContext,
+    ) -> Result<Vec<SubmissionOutcome>, BatchFailure> {
         // A panic here would end the thread, and with it every later callback: it counts as a
         // refusal, which also replaces the connection it may have left in the middle of something.
-        match catch_unwind(AssertUnwindSafe(|| self.transaction(batch, received_at))) {
+        match catch_unwind(AssertUnwindSafe(|| self.transaction(batch, context))) {
             Ok(result) => result.map_err(BatchFailure::from),
             Err(_) => Err(BatchFailure::Refused("a panic while writing".to_owned())),
         }
     }
 
     fn reconnect(&mut self) -> Result<(), StoreError> {
-        self.connection = self.connector.connect(Purpose::Write)?;
+        self.connection = self.connector.connect(self.purpose)?;
         Ok(())
     }
 }
@@ -87,7 +89,8 @@ impl BatchFailure {
             Failure::Lost => Self::Lost(why),
             Failure::Contended => Self::Contended(why),
             Failure::Unknown => Self::Unknown(why),
-            Failure::Blocked => Self::Blocked(why),
+            Failure::Blocked => Self::Blocked { by_key: false, why },
+            Failure::KeyBlocked => Self::Blocked { by_key: true, why },
             Failure::Exhausted => Self::Exhausted(why),
             Failure::Refused => Self::Refused(why),
         }

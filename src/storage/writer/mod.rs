@@ -1,38 +1,48 @@
 //! Group commit: many callers, few transactions, and no answer before COMMIT.
 //!
-//! Callers put recordings into a bounded queue and wait. A thread that owns one connection takes
+//! Callers put submissions into a bounded queue and wait. A thread that owns one connection takes
 //! whatever has queued up while the last commit was on its way to disk, writes it in one
 //! transaction, and answers each caller after it. There is no timer: when idle a callback costs
-//! one commit, under load a commit carries hundreds. This room holds the queue and the policy;
-//! it knows no SQL.
+//! one commit, under load a commit carries hundreds. What another instance has locked goes another
+//! way ([`rescue`]). This room holds the queue and the policy; it knows no SQL.
 
 mod batch;
 mod database;
+mod quarantine;
+mod rescue;
 mod thread;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::StoreError;
-use crate::config::Ingest;
-use crate::domain::event::{Outcome, Recording};
+use crate::config::{Idempotency, Ingest};
+use crate::domain::submission::Submission;
 use crate::domain::time::Clock;
 use crate::telemetry::WriterMetrics;
+
+use batch::Written;
+use rescue::Rescue;
 
 pub use batch::{BatchFailure, BatchStore};
 pub use database::DatabaseStore;
 
-/// Takes recordings and tells what became of them.
+/// Takes submissions and tells what became of them.
 #[derive(Clone)]
 pub struct Writer {
     lanes: Arc<Vec<Lane>>,
+    /// The way for what is known to be locked; there is none on SQLite.
+    rescue: Option<Rescue>,
     /// False while the database is set so that a commit may not be on disk.
     durable: Arc<AtomicBool>,
     answer_timeout: Duration,
+    /// How long a submission may wait for what another instance has locked.
+    patience: Duration,
     clock: Arc<dyn Clock>,
     metrics: WriterMetrics,
 }
@@ -48,87 +58,155 @@ struct Lane {
 /// The writer's threads, to be waited for at shutdown.
 pub struct WriterThreads(Vec<std::thread::JoinHandle<()>>);
 
-/// One recording that waits for its commit.
+/// The connections that a writer works on.
+pub struct Stores<S> {
+    /// One per lane.
+    pub lanes: Vec<S>,
+    /// For what another instance has locked; `None` where there is no other instance.
+    pub rescue: Option<S>,
+}
+
+/// One submission that waits for its commit.
 pub struct Pending {
-    recording: Recording,
-    reply: oneshot::Sender<Result<Outcome, StoreError>>,
+    submission: Submission,
+    reply: oneshot::Sender<Written>,
     /// On the monotonic clock. Who has waited too long has been answered already.
     deadline: Duration,
+    /// Until when it may wait for what another instance has locked.
+    patience: Duration,
     /// Its share of the queue's bytes, given back when it is answered.
-    _bytes: OwnedSemaphorePermit,
+    bytes: OwnedSemaphorePermit,
+}
+
+/// What remains of it while the submission is being written.
+struct Ticket {
+    reply: oneshot::Sender<Written>,
+    deadline: Duration,
+    patience: Duration,
+    bytes: OwnedSemaphorePermit,
+}
+
+impl Pending {
+    fn split(self) -> (Submission, Ticket) {
+        let Self { submission, reply, deadline, patience, bytes } = self;
+        (submission, Ticket { reply, deadline, patience, bytes })
+    }
+}
+
+impl Ticket {
+    fn with(self, submission: Submission) -> Pending {
+        let Self { reply, deadline, patience, bytes } = self;
+        Pending { submission, reply, deadline, patience, bytes }
+    }
+
+    fn answer(self, written: Written) {
+        // A caller that has gone away is no error: what it reported is recorded all the same.
+        let _ = self.reply.send(written);
+        drop(self.bytes);
+    }
 }
 
 impl Writer {
     /// Starts one thread per store. A merchant's events always take the same one, so that they
     /// never wait for each other across connections.
     pub fn start<S: BatchStore>(
-        stores: Vec<S>,
+        stores: Stores<S>,
         limits: &Ingest,
+        idempotency: &Idempotency,
         clock: &Arc<dyn Clock>,
         metrics: &WriterMetrics,
     ) -> std::io::Result<(Self, WriterThreads)> {
-        let mut lanes = Vec::with_capacity(stores.len());
-        let share = limits.queue_bytes / stores.len().max(1);
-        let mut threads = Vec::with_capacity(stores.len());
-        for (number, store) in stores.into_iter().enumerate() {
+        let key_ttl = TimeDelta::hours(idempotency.ttl_hours.into());
+        let mut threads = Vec::with_capacity(stores.lanes.len() + 1);
+        let mut spawn = |name: String, run: Box<dyn FnOnce() + Send>| {
+            threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+            std::io::Result::Ok(())
+        };
+        let rescue = match stores.rescue {
+            None => None,
+            Some(store) => {
+                let (rescue, worker) = rescue::lane(store, clock.clone(), key_ttl);
+                spawn("rescue".to_owned(), Box::new(move || worker.run()))?;
+                Some(rescue)
+            }
+        };
+        let mut lanes = Vec::with_capacity(stores.lanes.len());
+        let share = limits.queue_bytes / stores.lanes.len().max(1);
+        for (number, store) in stores.lanes.into_iter().enumerate() {
             let (sender, receiver) = mpsc::channel(limits.queue_events);
             let available = Arc::new(AtomicBool::new(true));
-            let worker = thread::Worker::new(
+            let worker = thread::Worker {
                 store,
-                receiver,
-                limits,
-                available.clone(),
-                clock.clone(),
-                metrics.clone(),
-            );
-            threads.push(
-                std::thread::Builder::new().name(format!("writer-{number}")).spawn(move || worker.run())?,
-            );
+                queue: receiver,
+                rescue: rescue.clone(),
+                batch_events: limits.batch_events,
+                batch_bytes: limits.batch_bytes,
+                key_ttl,
+                available: available.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+            };
+            spawn(format!("writer-{number}"), Box::new(move || worker.run()))?;
             lanes.push(Lane { queue: sender, bytes: Arc::new(Semaphore::new(share)), available });
         }
         let writer = Self {
             lanes: Arc::new(lanes),
+            rescue,
             durable: Arc::new(AtomicBool::new(true)),
             answer_timeout: Duration::from_secs(limits.answer_timeout_s),
+            patience: Duration::from_millis(idempotency.wait_ms),
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
         Ok((writer, WriterThreads(threads)))
     }
 
-    /// Records an event and waits until it is on disk.
+    /// Writes a submission and waits until it is on disk.
     ///
     /// # Errors
     /// [`StoreError::Overloaded`], [`StoreError::ShuttingDown`]: nothing was taken.
-    /// [`StoreError::Unavailable`]: the database is away, or did not answer in time; whether the
-    /// event was recorded is then unknown, and sending it again tells.
-    pub async fn record(&self, recording: Recording) -> Result<Outcome, StoreError> {
-        let lane = self.lane(&recording)?;
+    /// [`StoreError::Unavailable`]: the database is away, or did not answer in time; whether it was
+    /// recorded is then unknown, and sending it again tells. [`StoreError::Failed`]: another
+    /// instance has locked what it needs and did not let go in time.
+    pub async fn write(&self, submission: Submission) -> Written {
+        let lane = self.lane(&submission)?;
         if !lane.available.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("the writer has no connection".to_owned()));
         }
-        let weight = u32::try_from(recording.weight()).unwrap_or(u32::MAX);
         if !self.durable.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("the database would not keep what it confirms".to_owned()));
         }
+        let weight = u32::try_from(submission.weight()).unwrap_or(u32::MAX);
         let bytes = lane
             .bytes
             .clone()
             .try_acquire_many_owned(weight)
             .map_err(|_| StoreError::Overloaded("the queue's bytes are used up"))?;
         let (reply, answer) = oneshot::channel();
-        let deadline = self.clock.monotonic().saturating_add(self.answer_timeout);
-        let pending = Pending { recording, reply, deadline, _bytes: bytes };
+        let now = self.clock.monotonic();
+        let (deadline, patience) =
+            (now.saturating_add(self.answer_timeout), now.saturating_add(self.patience));
+        self.enqueue(lane, Pending { submission, reply, deadline, patience, bytes })?;
+        match tokio::time::timeout(self.answer_timeout, answer).await {
+            Ok(Ok(written)) => written,
+            Ok(Err(_)) => Err(StoreError::Unavailable("the writer dropped the event".to_owned())),
+            Err(_) => Err(StoreError::Unavailable("no commit within ingest.answer_timeout_s".to_owned())),
+        }
+    }
+
+    fn enqueue(&self, lane: &Lane, pending: Pending) -> Result<(), StoreError> {
+        if let Some(rescue) = &self.rescue
+            && rescue.concerns(&pending.submission)
+        {
+            rescue.take(pending);
+            return Ok(());
+        }
         lane.queue.try_send(pending).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Overloaded("the queue is full"),
             TrySendError::Closed(_) => StoreError::ShuttingDown,
         })?;
         self.metrics.queue_depth.inc();
-        match tokio::time::timeout(self.answer_timeout, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(StoreError::Unavailable("the writer dropped the event".to_owned())),
-            Err(_) => Err(StoreError::Unavailable("no commit within ingest.answer_timeout_s".to_owned())),
-        }
+        Ok(())
     }
 
     /// Whether every writing connection is there.
@@ -142,16 +220,16 @@ impl Writer {
         self.durable.store(durable, Ordering::Relaxed);
     }
 
-    fn lane(&self, recording: &Recording) -> Result<&Lane, StoreError> {
+    fn lane(&self, submission: &Submission) -> Result<&Lane, StoreError> {
         // The low bits of a UUIDv7 are random: merchants spread evenly.
         let lanes = u128::try_from(self.lanes.len()).unwrap_or(1).max(1);
-        let number = recording.merchant.id.uuid().as_u128() % lanes;
+        let number = submission.merchant.uuid().as_u128() % lanes;
         usize::try_from(number).ok().and_then(|number| self.lanes.get(number)).ok_or(StoreError::ShuttingDown)
     }
 }
 
 impl WriterThreads {
-    /// Waits until every recording taken is written and answered. All [`Writer`]s must be dropped.
+    /// Waits until every submission taken is written and answered. All [`Writer`]s must be dropped.
     pub fn join(self) {
         for thread in self.0 {
             if thread.join().is_err() {

@@ -7,45 +7,44 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::batch::{self, BatchStore};
+use super::batch::{self, BatchStore, is_blocked};
+use super::rescue::Rescue;
 use super::{Pending, StoreError};
-use crate::config::Ingest;
-use crate::domain::event::Recording;
+use crate::domain::submission::Submission;
 use crate::domain::time::Clock;
+use crate::storage::submissions::WriteContext;
 use crate::telemetry::WriterMetrics;
 
 /// How long to wait between attempts to connect, first and at most.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
-/// How long one batch may be retried and halved while others wait behind it. A blocked event in a
-/// batch of 512 stands alone after ten lock time-outs (200 ms each, `storage::backend`): they must
-/// fit in here, or its neighbours are told to come back for nothing.
+/// How long one batch may be retried and halved while others wait behind it.
 const RESCUE_MAX: Duration = Duration::from_secs(5);
 
+/// A lane: one connection and what waits for it.
 pub struct Worker<S> {
-    store: S,
-    queue: mpsc::Receiver<Pending>,
-    batch_events: usize,
-    batch_bytes: usize,
-    available: Arc<AtomicBool>,
-    clock: Arc<dyn Clock>,
-    metrics: WriterMetrics,
+    /// The connection.
+    pub store: S,
+    /// What waits.
+    pub queue: mpsc::Receiver<Pending>,
+    /// Where batches go in which something is locked.
+    pub rescue: Option<Rescue>,
+    /// How many events make a batch.
+    pub batch_events: usize,
+    /// How many bytes do.
+    pub batch_bytes: usize,
+    /// How long answers are kept under their keys.
+    pub key_ttl: chrono::TimeDelta,
+    /// False while there is no connection.
+    pub available: Arc<AtomicBool>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: WriterMetrics,
 }
 
 impl<S: BatchStore> Worker<S> {
-    pub fn new(
-        store: S,
-        queue: mpsc::Receiver<Pending>,
-        limits: &Ingest,
-        available: Arc<AtomicBool>,
-        clock: Arc<dyn Clock>,
-        metrics: WriterMetrics,
-    ) -> Self {
-        let (batch_events, batch_bytes) = (limits.batch_events, limits.batch_bytes);
-        Self { store, queue, batch_events, batch_bytes, available, clock, metrics }
-    }
-
     /// Runs until every sender is gone and the queue is empty.
     pub fn run(mut self) {
         while let Some(first) = self.queue.blocking_recv() {
@@ -57,14 +56,15 @@ impl<S: BatchStore> Worker<S> {
         }
     }
 
-    /// What waits, up to the limits of a batch.
+    /// What waits, up to the limits of a batch; a bulk request that is larger is one alone.
     fn take_batch(&mut self, first: Pending) -> Vec<Pending> {
-        let mut bytes = first.recording.weight();
+        let (mut events, mut bytes) = (first.submission.len(), first.submission.weight());
         let mut batch = vec![first];
-        while batch.len() < self.batch_events && bytes < self.batch_bytes {
+        while events < self.batch_events && bytes < self.batch_bytes {
             match self.queue.try_recv() {
                 Ok(pending) => {
-                    bytes += pending.recording.weight();
+                    events += pending.submission.len();
+                    bytes += pending.submission.weight();
                     batch.push(pending);
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
@@ -76,37 +76,29 @@ impl<S: BatchStore> Worker<S> {
 
     /// Writes a batch and answers it. Returns whether there is a connection afterwards.
     fn write(&mut self, batch: Vec<Pending>) -> bool {
-        let now = self.clock.monotonic();
-        let mut recordings: Vec<Recording> = Vec::with_capacity(batch.len());
-        let mut waiting = Vec::with_capacity(batch.len());
-        for pending in batch {
-            let Pending { recording, reply, deadline, _bytes } = pending;
-            if deadline <= now {
-                let late =
-                    StoreError::Unavailable("it waited longer than ingest.answer_timeout_s".to_owned());
-                let _ = reply.send(Err(late));
-            } else {
-                recordings.push(recording);
-                waiting.push((reply, _bytes));
-            }
-        }
-        if recordings.is_empty() {
+        let started = self.clock.monotonic();
+        let (submissions, tickets): (Vec<Submission>, Vec<_>) =
+            batch.into_iter().filter_map(|pending| in_time(pending, started)).map(Pending::split).unzip();
+        if submissions.is_empty() {
             return true;
         }
-        let started = self.clock.monotonic();
-        let received_at = self.clock.now();
+        let context =
+            WriteContext { received_at: self.clock.now(), monotonic: started, key_ttl: self.key_ttl };
         let clock = self.clock.clone();
         let mut attempt = batch::Attempt {
-            received_at,
+            context,
+            halve_blocked: self.rescue.is_none(),
             pause: &mut std::thread::sleep,
             expired: &|| clock.monotonic().saturating_sub(started) > RESCUE_MAX,
         };
-        let (outcomes, connected) = batch::commit(&mut self.store, &recordings, &mut attempt);
-        self.metrics.batch_events.observe(count(recordings.len()));
+        let (outcomes, connected) = batch::commit(&mut self.store, &submissions, &mut attempt);
+        self.metrics.batch_events.observe(count(submissions.iter().map(Submission::len).sum()));
         self.metrics.commit_seconds.observe(self.clock.monotonic().saturating_sub(started).as_secs_f64());
-        for ((reply, _bytes), outcome) in waiting.into_iter().zip(outcomes) {
-            // A caller that has gone away is no error: the event is recorded all the same.
-            let _ = reply.send(outcome);
+        for ((submission, ticket), written) in submissions.into_iter().zip(tickets).zip(outcomes) {
+            match (&self.rescue, &written) {
+                (Some(rescue), Err(error)) if is_blocked(error) => rescue.take(ticket.with(submission)),
+                _ => ticket.answer(written),
+            }
         }
         connected
     }
@@ -122,7 +114,7 @@ impl<S: BatchStore> Worker<S> {
                     Ok(pending) => {
                         self.metrics.queue_depth.dec();
                         let away = StoreError::Unavailable("the database is away".to_owned());
-                        let _ = pending.reply.send(Err(away));
+                        pending.split().1.answer(Err(away));
                     }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return,
@@ -140,7 +132,21 @@ impl<S: BatchStore> Worker<S> {
     }
 }
 
-#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "a batch has at most 10,000 events")]
+/// A submission whose caller still waits; the others have been answered by their time-out.
+fn in_time(pending: Pending, now: Duration) -> Option<Pending> {
+    if pending.deadline > now {
+        return Some(pending);
+    }
+    let late = StoreError::Unavailable("it waited longer than ingest.answer_timeout_s".to_owned());
+    pending.split().1.answer(Err(late));
+    None
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a batch has some ten thousand events at most"
+)]
 fn count(events: usize) -> f64 {
     events as f64
 }

@@ -1,0 +1,92 @@
+//! The journal's view of a request to a writing endpoint, whatever became of it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::ids::{AttemptId, EventId, ExternalId, MerchantId};
+use super::merchant::Mode;
+
+/// What is known of a request when it is handed on or refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Made before anything else is looked at.
+    pub id: AttemptId,
+    /// When the request's head was there.
+    pub started_at: DateTime<Utc>,
+    /// The same on the monotonic clock, for its latency.
+    pub started: Duration,
+    /// The endpoint's name.
+    pub endpoint: &'static str,
+    /// The request's id, the caller's or ours.
+    pub request_id: String,
+    /// The client's address, proxies taken off.
+    pub peer: Option<IpAddr>,
+    /// The key as named: proven only where the outcome is not a refusal for the signature.
+    pub key_id: Option<String>,
+    /// The owner of that key.
+    pub merchant: Option<MerchantId>,
+    /// The key's mode.
+    pub mode: Option<Mode>,
+    /// The body's SHA-256 in hex, where the body was read.
+    pub body_sha256: Option<String>,
+    /// Its size, as far as it was read.
+    pub body_bytes: usize,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    /// In one word.
+    pub outcome: AttemptOutcome,
+    /// The answer's status; 0 when the caller left before it.
+    pub status: u16,
+    /// The exact reason: an error code, the reason behind a 401, or the outcome's word.
+    pub reason: &'static str,
+    /// Where the first error stands.
+    pub error_pointer: Option<String>,
+    /// The order, where one could be read.
+    pub order: Option<ExternalId>,
+    /// The event recorded, or the original.
+    pub event: Option<EventId>,
+}
+
+/// How an attempt ended, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// Something was recorded that was not known before.
+    Accepted,
+    /// Everything was known before.
+    Duplicate,
+    /// Answered from what an idempotency key had stored.
+    Replayed,
+    /// Nothing was recorded.
+    Refused,
+}
+
+impl AttemptOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Duplicate, Self::Replayed, Self::Refused];
+
+    /// The outcome's name in the journal, logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Replayed => "replayed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl std::str::FromStr for AttemptOutcome {
+    type Err = super::ids::InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+            .ok_or(super::ids::InvalidId("one of accepted, duplicate, replayed, refused"))
+    }
+}

@@ -1,0 +1,21 @@
+//! An order's status (contract 6.3), told by the merchant's backend or its webhooks.
+
+use super::entry::{EntryMaker, text_of};
+use super::{Call, Ingest, IngestError, Prepared};
+use crate::domain::fingerprint::Fingerprint;
+use crate::domain::order_status::{self, StatusSource};
+use crate::domain::submission::Content;
+
+impl Ingest {
+    /// A report of one order's status.
+    pub fn prepare_status(&self, call: Call<'_>, source: StatusSource) -> Result<Prepared, IngestError> {
+        let maker = EntryMaker::new(self, &call)?;
+        let report = order_status::parse(call.body, source, maker.now)?;
+        let entry = maker.status(report, &text_of(call.body));
+        let (body, delivery) = (call.body, call.delivery);
+        Ok(call.submit(Content::One(entry), || match delivery {
+            Some((id, topic)) => Fingerprint::of_request(topic, Some(id), body),
+            None => Fingerprint::of_request("order-status", None, body),
+        }))
+    }
+}

@@ -1,0 +1,67 @@
+//! Inserting new events, and counting up those that are there.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDateTime;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamp};
+
+use super::row::NewRow;
+use crate::storage::AnyConnection;
+use crate::storage::batch_insert::batch_insert;
+
+/// Inserts, or counts up what is there. Returns the ids that the rows have now: a row was inserted
+/// exactly when its proposed id is among them.
+///
+/// `DO UPDATE`, not `DO NOTHING`: it tells the original's id, and a duplicate's own commit then
+/// waits for the original's, synchronous standby included.
+pub fn insert(connection: &mut AnyConnection, rows: &[NewRow<'_>]) -> QueryResult<HashSet<String>> {
+    match connection {
+        AnyConnection::Postgres(c) => {
+            let ids: Vec<String> = InsertBatch::new(rows).load(c)?;
+            Ok(ids.into_iter().collect())
+        }
+        AnyConnection::Sqlite(c) => rows.iter().map(|row| InsertOne(row).get_result(c)).collect(),
+    }
+}
+
+/// A row that has the proposed id already is this batch's own, whose commit succeeded unseen: it is
+/// no further delivery.
+const ON_CONFLICT: &str = "ON CONFLICT (merchant_id, mode, order_id, event_name, own_id) \
+     DO UPDATE SET times_received = events.times_received \
+     + CASE WHEN events.event_id = excluded.event_id THEN 0 ELSE 1 END \
+     RETURNING event_id";
+
+batch_insert! {
+    NewRow into "events" returning Text {
+        merchant_id: &'a str => Text, "::text[]", |row| row.merchant_id.as_str();
+        mode: &'a str => Text, "::text[]", |row| row.mode;
+        event_id: &'a str => Text, "::text[]", |row| row.event_id.as_str();
+        event_name: &'a str => Text, "::text[]", |row| row.event_name;
+        order_id: &'a str => Text, "::text[]", |row| row.order_id;
+        own_id: &'a str => Text, "::text[]", |row| row.own_id;
+        external_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.external_id;
+        occurred_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.occurred_at;
+        occurred_given: bool => Bool, "::bool[]", |row| row.occurred_given;
+        received_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.received_at;
+        value_minor: Option<i64> => Nullable<BigInt>, "::bigint[]", |row| row.value_minor;
+        currency: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.currency;
+        attribution: &'a str => Text, "::text[]", |row| row.attribution;
+        attribution_reason: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.attribution_reason;
+        click_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.click_id.as_deref();
+        url_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.url_id.as_deref();
+        domain_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.domain_id.as_deref();
+        clicked_at: Option<NaiveDateTime> => Nullable<Timestamp>, "::timestamp[]", |row| row.clicked_at;
+        product_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.product_id;
+        coupon_code: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.coupon_code;
+        metadata: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.metadata;
+        body: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.body;
+        key_id: &'a str => Text, "::text[]", |row| row.key_id;
+        signature_form: &'a str => Text, "::text[]", |row| row.signature_form;
+        idempotency_key: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.idempotency_key;
+        times_received: i64 => BigInt, "::bigint[]", |row| row.times_received;
+        times_differed: i64 => BigInt, "::bigint[]", |row| row.times_differed;
+        attempt_id: &'a str => Text, "::text[]", |row| row.attempt_id.as_str();
+    }
+    ON_CONFLICT
+}
