@@ -100,8 +100,15 @@ fn check_count(count: usize, max: usize, format: BulkFormat) -> Result<(), Rejec
 }
 
 fn read_row(text: &[u8], context: &ParseContext) -> ReadRow {
-    let unread =
-        |rejection| ReadRow { client_row_id: None, key: None, callback: Err(rejection), order: None };
+    // Its name is told even of a row that cannot be read otherwise.
+    let unread = |rejection| ReadRow {
+        client_row_id: json::text_in(text, "client_row_id")
+            .and_then(|name| ExternalId::parse(&name).ok())
+            .map(|name| name.as_str().to_owned()),
+        key: None,
+        callback: Err(rejection),
+        order: None,
+    };
     let json = match json::parse(text) {
         Ok(json) => json,
         Err(error) => return unread(Rejection::MalformedJson(error)),
@@ -140,6 +147,16 @@ mod tests {
     fn blank_lines_are_no_rows() {
         assert_eq!(lines(b"{}\r\n\n  \n{\"a\":1}\n"), [b"{}".as_slice(), b"{\"a\":1}"]);
         assert!(lines(b"\n\n").is_empty());
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_keeps_its_name() {
+        let context = ParseContext { now: DateTime::UNIX_EPOCH, default_currency: None };
+        let name = |row: &str| read_row(row.as_bytes(), &context).client_row_id;
+        assert_eq!(name(r#"{"client_row_id":"r1","a":1,"a":2}"#).as_deref(), Some("r1"));
+        for nameless in [r#"{"a":1,"a":2}"#, r#"{"client_row_id":7,"a":1,"a":2}"#, "oops", "[]"] {
+            assert_eq!(name(nameless), None, "{nameless}");
+        }
     }
 
     #[test]

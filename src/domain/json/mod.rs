@@ -3,12 +3,16 @@
 //! Duplicate member names at any depth, nesting deeper than [`DEPTH_MAX`], NUL and lone surrogates
 //! are errors. Numbers keep their literal digits, so that money never goes through a float.
 
+mod elements;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use elements::{Elements, elements_of, text_in};
 
 /// The deepest nesting taken: the outermost value is at depth 1.
 pub const DEPTH_MAX: usize = 16;
@@ -157,42 +161,6 @@ pub fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Syntax(e.to_string()))?;
     let raw: &RawValue = serde_json::from_str(text).map_err(|e| syntax(&e))?;
     value(raw, 1)
-}
-
-/// The elements of an array inside an object, each unread: `None` where the member is not there.
-///
-/// # Errors
-/// The text as a whole is no JSON, or the object has a name twice. What is wrong inside an element
-/// is its own affair.
-pub fn elements_of<'a>(bytes: &'a [u8], member: &str) -> Result<Elements<'a>, JsonError> {
-    let text = std::str::from_utf8(bytes).map_err(|e| JsonError::Syntax(e.to_string()))?;
-    let whole: &RawValue = serde_json::from_str(text).map_err(|e| syntax(&e))?;
-    if !whole.get().starts_with('{') {
-        return Ok(Elements::NoObject);
-    }
-    let RawMembers(members) = serde_json::from_str(whole.get()).map_err(|e| syntax(&e))?;
-    check_names(&members)?;
-    match members.into_iter().find(|(name, _)| name == member) {
-        None => Ok(Elements::Absent),
-        Some((_, raw)) if raw.get().starts_with('[') => {
-            let elements: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|e| syntax(&e))?;
-            Ok(Elements::Found(elements.into_iter().map(RawValue::get).collect()))
-        }
-        Some(_) => Ok(Elements::NoArray),
-    }
-}
-
-/// What [`elements_of`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Elements<'a> {
-    /// The elements' texts.
-    Found(Vec<&'a str>),
-    /// The member is not there.
-    Absent,
-    /// The member is something else.
-    NoArray,
-    /// The text is something else than an object.
-    NoObject,
 }
 
 fn syntax(error: &serde_json::Error) -> JsonError {
