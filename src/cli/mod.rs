@@ -5,8 +5,10 @@
 
 mod context;
 mod demo;
+mod diagnose;
 mod doctor;
 mod health;
+mod input;
 mod key;
 mod master_key;
 mod merchant;
@@ -64,6 +66,8 @@ enum Command {
     MasterKey(master_key::MasterKey),
     /// Print the headers that sign a request.
     Sign(sign::Sign),
+    /// Say which mistake a refused signature is.
+    Diagnose(diagnose::Diagnose),
 }
 
 /// What went wrong, in words for the operator.
@@ -90,6 +94,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::TokenKey(command) => command.run(&context),
         Command::MasterKey(command) => command.run(&context),
         Command::Sign(command) => command.run(&context),
+        Command::Diagnose(command) => command.run(&context),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

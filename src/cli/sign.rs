@@ -1,30 +1,24 @@
 //! `conversiond sign`: prints the headers of a signed request, one a line, as `curl -H @-` reads
 //! them.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
+use super::input::{SecretSource, is_stdin, read};
 use super::{Context, Failure, Usage};
 use crate::domain::ids::uuid_v7;
-use crate::domain::secret::SigningSecret;
 use crate::domain::signature::{self, Covered};
 use crate::system::SystemEntropy;
-
-/// Names a secret in the environment.
-const SECRET_VARIABLE: &str = "CONVERSIOND_SECRET";
 
 #[derive(Debug, Args)]
 pub struct Sign {
     /// The key that signs.
     #[arg(long, value_name = "KEY", value_parser = visible)]
     key_id: String,
-    /// A file with the secret, `-` = standard input; else `CONVERSIOND_SECRET` is taken.
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    secret: SecretSource,
     /// What the signature binds.
     #[arg(long, value_enum, default_value_t = Form::V1)]
     form: Form,
@@ -62,11 +56,10 @@ enum Form {
 
 impl Sign {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let from_stdin = |path: &Path| path == Path::new("-");
-        if from_stdin(&self.file) && self.secret_file.as_deref().is_some_and(from_stdin) {
+        if is_stdin(&self.file) && self.secret.is_stdin() {
             return Err(Usage("the secret and the body cannot both be standard input").into());
         }
-        let secret = self.secret()?;
+        let secret = self.secret.read()?;
         let body = read(&self.file)?;
         let form = match self.form {
             Form::V1 => signature::Form::Plain,
@@ -92,26 +85,6 @@ impl Sign {
             headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n")
         })
     }
-
-    fn secret(&self) -> Result<SigningSecret, Failure> {
-        let text = match &self.secret_file {
-            Some(path) => Zeroizing::new(String::from_utf8(read(path)?.to_vec())?),
-            None => Zeroizing::new(std::env::var(SECRET_VARIABLE).map_err(|_| {
-                format!("no secret: give --secret-file FILE (or -), or set {SECRET_VARIABLE}")
-            })?),
-        };
-        Ok(SigningSecret::parse(text.trim()).map_err(|error| format!("the secret {error}"))?)
-    }
-}
-
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    if path == Path::new("-") {
-        std::io::stdin().read_to_end(&mut bytes)?;
-    } else {
-        *bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(bytes)
 }
 
 /// What a header can carry: a line break would begin another one.

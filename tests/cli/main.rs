@@ -12,6 +12,7 @@
 mod support;
 
 mod database;
+mod diagnose;
 mod keys;
 mod logs;
 mod master_key;

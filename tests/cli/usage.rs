@@ -3,8 +3,19 @@
 use crate::shell::{backends, run};
 use crate::support::Backend;
 
-const COMMANDS: [&str; 10] =
-    ["serve", "migrate", "doctor", "health", "merchant", "key", "token", "token-key", "master-key", "sign"];
+const COMMANDS: [&str; 11] = [
+    "serve",
+    "migrate",
+    "doctor",
+    "health",
+    "merchant",
+    "key",
+    "token",
+    "token-key",
+    "master-key",
+    "sign",
+    "diagnose",
+];
 
 #[test]
 fn help_lists_every_command_and_each_has_its_own() {
@@ -58,6 +69,12 @@ fn wrong_usage_exits_2_and_touches_nothing() {
         &["sign", "--key-id", "k", "--form", "v3", "body.json"],
         &["sign", "--key-id", "k", "--secret", "whsec_x", "body.json"],
         &["sign", "--key-id", "k", "--secret-file", "-", "-"],
+        &["diagnose"],
+        &["diagnose", "--headers", "h"],
+        &["diagnose", "--headers", "h", "--body", "b", "--secret", "whsec_x"],
+        &["diagnose", "--headers", "h", "--body", "b", "--now", "yesterday"],
+        &["diagnose", "--headers", "-", "--body", "-"],
+        &["diagnose", "--headers", "h", "--body", "-", "--secret-file", "-"],
     ];
     for arguments in cases {
         for json in [&[][..], &["--json"]] {

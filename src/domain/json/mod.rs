@@ -68,6 +68,11 @@ impl<'a> Object<'a> {
             .filter(|value| **value != Json::Null)
     }
 
+    /// Every member in the order sent, `null` ones included.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &Json<'a>)> {
+        self.members.iter().map(|(name, value)| (name.as_ref(), value))
+    }
+
     /// The object as it was sent.
     pub const fn text(&self) -> &'a str {
         self.text

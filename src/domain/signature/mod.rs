@@ -3,6 +3,7 @@
 //!
 //! Whether a request's signature is *right* is judged in [`super::access`], beside the keys.
 
+pub mod diagnosis;
 mod headers;
 mod idempotency_key;
 mod mac;
