@@ -6,13 +6,15 @@
 //! 1. [`http`] reads head and body within their limits and collects the signature headers.
 //! 2. [`domain::access`] judges the signature against the in-memory snapshot that [`keyring`]
 //!    keeps: no database is asked, and an unknown key costs what a known one costs. Out comes a
-//!    [`domain::access::Verified`], which nothing else can make.
+//!    [`domain::access::Verified`], which nothing else can make. Then the merchant's rate limit.
 //! 3. [`domain::event::parse`] turns the body into a [`domain::event::Callback`], or into every
 //!    error it has; the click token is checked without a look-up ([`domain::click_token`]).
-//! 4. [`ingest`] hands both to the [`storage::writer`]: a bounded queue, and a thread that writes
-//!    all that waits in one transaction.
-//! 5. [`storage::events::record`] inserts or finds each event under its identity, judges repeats
-//!    ([`domain::repeat`]), and COMMITs.
+//! 4. [`ingest`] makes a [`domain::submission::Submission`] of it and hands it to the
+//!    [`storage::writer`]: a bounded queue, and a thread that writes all that waits in one
+//!    transaction.
+//! 5. [`storage::submissions`] claims idempotency keys, has each event inserted or found under its
+//!    identity ([`storage::events`]), judges repeats ([`domain::repeat`]), writes the journal, and
+//!    COMMITs.
 //! 6. Only then the caller is answered.
 //!
 //! # The rooms
