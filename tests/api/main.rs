@@ -21,6 +21,7 @@ mod clocks;
 mod conversions;
 mod limits;
 mod money;
+mod order_status;
 mod peer_limits;
 mod reading;
 mod refusals;
