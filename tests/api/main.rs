@@ -17,6 +17,8 @@ mod bad_fields;
 mod bad_headers;
 mod bad_json;
 mod bad_requests;
+mod bulk;
+mod bulk_rows;
 mod clocks;
 mod conversions;
 mod limits;
