@@ -30,3 +30,4 @@ mod refusals;
 mod signatures;
 mod standard_webhooks;
 mod vectors;
+mod webhooks;
