@@ -41,7 +41,7 @@ pub fn api(config: &mut web::ServiceConfig) {
     let webhook = |path| {
         web::resource(path)
             .route(web::post().to(webhooks::receive))
-            .default_service(web::to(|payload| refuse_method("POST", payload)))
+            .default_service(web::to(refuse_webhook_method))
     };
     config.service(
         web::scope("")
@@ -85,6 +85,15 @@ async fn refuse_method(allow: &'static str, payload: web::Payload) -> Result<Str
     drain(&mut payload.into_inner()).await;
     let problem = Problem::new(Code::MethodNotAllowed, format!("Allowed: {allow}."));
     Err(Problem { allow: Some(allow), ..problem })
+}
+
+/// What is no topic is no path, whatever the method.
+async fn refuse_webhook_method(topic: web::Path<String>, payload: web::Payload) -> Result<String, Problem> {
+    if webhooks::is_topic(&topic) {
+        refuse_method("POST", payload).await
+    } else {
+        no_such_path(payload).await
+    }
 }
 
 async fn no_such_path(payload: web::Payload) -> Result<String, Problem> {

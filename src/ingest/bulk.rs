@@ -60,8 +60,8 @@ impl Ingest {
             Row { client_row_id, content }
         });
         let rows = rows.collect();
-        let body = call.body;
-        Ok(call.submit(Content::Bulk(rows), || Fingerprint::of_request("conversions/bulk", None, body)))
+        let (body, id) = (call.body, call.external_event_id);
+        Ok(call.submit(Content::Bulk(rows), || Fingerprint::of_request("conversions/bulk", id, body)))
     }
 }
 

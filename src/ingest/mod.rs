@@ -46,6 +46,8 @@ pub struct Call<'a> {
     pub merchant: &'a Arc<Merchant>,
     /// The key of the logical operation.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// `X-External-Event-Id`, on whatever endpoint: a key stands for it, too.
+    pub external_event_id: Option<&'a str>,
     /// A webhook's delivery id and topic.
     pub delivery: Option<(&'a str, &'static str)>,
     /// The journal's view of it.
@@ -114,7 +116,7 @@ impl Prepared {
 impl Call<'_> {
     /// The submission of this request. `fingerprint` is of what its idempotency key stands for.
     fn submit(self, content: Content, fingerprint: impl FnOnce() -> Fingerprint) -> Prepared {
-        let Call { verified, merchant, idempotency_key, delivery, attempt, body, render } = self;
+        let Call { verified, merchant, idempotency_key, delivery, attempt, body, render, .. } = self;
         let claim =
             idempotency_key.map(|key| Claim { key, fingerprint: fingerprint(), id: attempt.id.to_string() });
         let delivery = delivery.map(|(id, topic)| Delivery {

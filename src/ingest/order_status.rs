@@ -12,10 +12,8 @@ impl Ingest {
         let maker = EntryMaker::new(self, &call)?;
         let report = order_status::parse(call.body, source, maker.now)?;
         let entry = maker.status(report, &text_of(call.body));
-        let (body, delivery) = (call.body, call.delivery);
-        Ok(call.submit(Content::One(entry), || match delivery {
-            Some((id, topic)) => Fingerprint::of_request(topic, Some(id), body),
-            None => Fingerprint::of_request("order-status", None, body),
-        }))
+        let (body, id) = (call.body, call.external_event_id);
+        let endpoint = call.delivery.map_or("order-status", |(_, topic)| topic);
+        Ok(call.submit(Content::One(entry), || Fingerprint::of_request(endpoint, id, body)))
     }
 }

@@ -100,7 +100,7 @@ impl EntryOutcome {
         }
     }
 
-    /// In one word. What is said of an event counts before what is said of its status.
+    /// In one word: accepted where anything in it was not known before.
     pub fn word(&self) -> AttemptOutcome {
         match (&self.event, &self.status) {
             (Some(Outcome::RefundIdRequired), _) => AttemptOutcome::Refused,

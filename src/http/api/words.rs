@@ -33,7 +33,7 @@ impl Render for Words {
             summary: Summary,
             results: Vec<RowResult<'a>>,
         }
-        let count = |word| outcomes.iter().filter(|outcome| outcome.word() == word).count();
+        let count = |word| outcomes.iter().filter(|outcome| said(outcome) == word).count();
         let summary = Summary {
             accepted: count(AttemptOutcome::Accepted),
             duplicate: count(AttemptOutcome::Duplicate),
@@ -92,6 +92,17 @@ pub fn refund_id_required() -> Problem {
         Code::RefundIdRequired,
         "The order has a refund that may be another one. Give each refund an external_id of its own.",
     )
+}
+
+/// A row's outcome as its result says it: of an event that tells a status too, the event's, although
+/// the status may be new.
+fn said(outcome: &RowOutcome) -> AttemptOutcome {
+    match outcome {
+        RowOutcome::Done(EntryOutcome { event: Some(Outcome::Duplicate { .. }), .. }) => {
+            AttemptOutcome::Duplicate
+        }
+        other => other.word(),
+    }
 }
 
 fn problem(row: &Row, outcome: &RowOutcome) -> Option<Problem> {

@@ -123,6 +123,7 @@ impl MerchantCall {
             verified: &self.verified,
             merchant: &self.merchant,
             idempotency_key: self.idempotency_key.clone(),
+            external_event_id: self.external_event_id.as_deref(),
             delivery: None,
             attempt,
             body,

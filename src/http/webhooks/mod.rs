@@ -11,6 +11,11 @@ use super::extract::{MerchantCall, drain};
 use super::state::AppState;
 use topic::{Kind, Topic};
 
+/// Whether there is a topic of this name.
+pub fn is_topic(name: &str) -> bool {
+    Topic::of(name).is_some()
+}
+
 /// Receives one delivery. The same delivery again is a duplicate, whatever it is about.
 pub async fn receive(
     request: HttpRequest,
