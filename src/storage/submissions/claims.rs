@@ -17,6 +17,32 @@ enum Owner {
     Before(Holder),
 }
 
+/// Whose keys are claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Those of requests.
+    Requests,
+    /// Those of bulk requests' rows.
+    Rows,
+}
+
+impl Round {
+    fn has(self, part: Part) -> bool {
+        (part == Part::Row) == (self == Self::Rows)
+    }
+
+    /// Somebody's open transaction has a key. If it is the request's, the same request is still
+    /// running (409); if it is a row's, the whole request has to wait, as for any row (503).
+    fn blocked(self, error: StoreError) -> StoreError {
+        match (self, error) {
+            (Self::Requests, StoreError::Failed(Failure::Blocked, why)) => {
+                StoreError::Failed(Failure::KeyBlocked, why)
+            }
+            (_, other) => other,
+        }
+    }
+}
+
 /// Decides the units' fates. Requests claim before rows: a bulk request that is answered from the
 /// store leaves its rows' keys alone.
 pub fn claim<'a>(
@@ -29,7 +55,7 @@ pub fn claim<'a>(
         return Ok(());
     }
     let mut owners = HashMap::new();
-    round(connection, batch, units, context, &mut owners, |part| part != Part::Row)?;
+    round(connection, batch, units, context, &mut owners, Round::Requests)?;
     let mut whole_runs = true;
     for unit in units.iter_mut() {
         match unit.part {
@@ -38,7 +64,7 @@ pub fn claim<'a>(
             Part::Row | Part::One => {}
         }
     }
-    round(connection, batch, units, context, &mut owners, |part| part == Part::Row)
+    round(connection, batch, units, context, &mut owners, Round::Rows)
 }
 
 fn round<'a>(
@@ -47,13 +73,13 @@ fn round<'a>(
     units: &mut [Unit<'a>],
     context: &WriteContext,
     owners: &mut HashMap<KeyScope<'a>, Owner>,
-    takes_part: impl Fn(Part) -> bool,
+    which: Round,
 ) -> Result<(), StoreError> {
     let mut fresh: BTreeMap<KeyScope<'a>, usize> = BTreeMap::new();
     for (index, unit) in units.iter().enumerate() {
         if let Some(scope) = scope(batch, unit)
             && unit.runs()
-            && takes_part(unit.part)
+            && which.has(unit.part)
             && !owners.contains_key(&scope)
         {
             fresh.entry(scope).or_insert(index);
@@ -70,7 +96,7 @@ fn round<'a>(
         rows.push(row(scope, claim, &answer, context));
         unit.proposed = Some(answer);
     }
-    let holders = idempotency::claim(connection, &rows).map_err(blocked_by_key)?;
+    let holders = idempotency::claim(connection, &rows).map_err(|error| which.blocked(error))?;
     for ((scope, index), holder) in fresh.into_iter().zip(holders) {
         let ours = units.get(index).and_then(|unit| unit.claim).is_some_and(|c| c.id == holder.claimed_by);
         owners.insert(scope, if ours { Owner::Unit(index) } else { Owner::Before(holder) });
@@ -78,7 +104,7 @@ fn round<'a>(
     for (index, unit) in units.iter_mut().enumerate() {
         if let Some(scope) = scope(batch, unit)
             && unit.runs()
-            && takes_part(unit.part)
+            && which.has(unit.part)
             && let (Some(claim), Some(owner)) = (unit.claim, owners.get(&scope))
         {
             unit.fate = fate(index, claim, owner);
@@ -132,13 +158,5 @@ fn row<'a>(
         created_at: context.received_at.naive_utc(),
         expires_at: (context.received_at + context.key_ttl).naive_utc(),
         times_seen: 1,
-    }
-}
-
-/// Somebody's open transaction has the key: its request is still running.
-fn blocked_by_key(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Failed(Failure::Blocked, why) => StoreError::Failed(Failure::KeyBlocked, why),
-        other => other,
     }
 }
