@@ -19,6 +19,8 @@ mod bad_json;
 mod bad_requests;
 mod clocks;
 mod conversions;
+mod idempotency;
+mod key_expiry;
 mod limits;
 mod money;
 mod peer_limits;
