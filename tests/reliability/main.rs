@@ -16,3 +16,4 @@ mod kills;
 mod load;
 mod outages;
 mod shutdown;
+mod still_running;

@@ -14,4 +14,6 @@ mod support;
 mod batches;
 mod events;
 mod migrations;
+mod rescue_lane;
+mod scripted;
 mod writer_policy;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::quarantine::Locked;
 use crate::domain::submission::{Submission, SubmissionOutcome};
 use crate::storage::StoreError;
 use crate::storage::error::Failure;
@@ -69,9 +70,14 @@ pub struct Attempt<'a> {
 /// What became of one submission.
 pub type Written = Result<SubmissionOutcome, StoreError>;
 
-/// Whether a submission failed because somebody else has locked what it needs.
-pub fn is_blocked(error: &StoreError) -> bool {
-    matches!(error, StoreError::Failed(Failure::Blocked | Failure::KeyBlocked, _))
+/// What it was, and the database's word, if a submission failed because somebody else has locked what
+/// it needs.
+pub fn locked(written: &Written) -> Option<(Locked, String)> {
+    match written {
+        Err(StoreError::Failed(Failure::KeyBlocked, why)) => Some((Locked::Key, why.clone())),
+        Err(StoreError::Failed(Failure::Blocked, why)) => Some((Locked::Row, why.clone())),
+        _ => None,
+    }
 }
 
 /// Writes a batch by the rules above; outcomes and errors stand in the batch's order. A poison row
