@@ -277,40 +277,4 @@ on_both_databases! {
         }
         assert_eq!((service.count_events(), service.count("order_statuses"), service.count("external_events")), (1, 1, 2));
     }
-
-    async fn eight_at_once_under_one_key_are_one_event_with_one_answer(backend: Backend) {
-        let service = Service::start(backend).await;
-        for round in 0..12 {
-            let (key, event) = (format!("k-{round}"), sale(&format!("O-{round}"), "1"));
-            let calls = (0..8).map(|_| service.caller.post_under(&key, &event));
-            let answers = futures_util::future::join_all(calls).await;
-            assert!(answers.iter().all(|answer| (answer.status, &answer.text) == (202, &answers[0].text)), "{answers:?}");
-            assert_eq!(answers[0].word(), "ACCEPTED");
-            assert_eq!(answers.iter().filter(|answer| answer.is_replayed()).count(), 7);
-        }
-        assert_eq!(service.count("events WHERE times_received = 1"), 12);
-        assert_eq!(service.count("idempotency_keys WHERE times_seen > 8"), 0);
-    }
-
-    async fn of_two_events_at_once_under_one_key_only_one_happens(backend: Backend) {
-        let service = Service::start(backend).await;
-        let mut odd_ones = 0;
-        for round in 0..24 {
-            let key = format!("k-{round}");
-            let event = |n: usize| sale(&format!("O-{round}-{}", usize::from(n == round % 8)), "1");
-            let events: Vec<Value> = (0..8).map(event).collect();
-            let calls = events.iter().map(|event| service.caller.post_under(&key, event));
-            let answers = futures_util::future::join_all(calls).await;
-            let (done, refused): (Vec<&Answer>, Vec<&Answer>) = answers.iter().partition(|answer| answer.status == 202);
-            assert!(matches!((done.len(), refused.len()), (7, 1) | (1, 7)), "{answers:?}");
-            odd_ones += usize::from(done.len() == 1);
-            assert!(done.iter().all(|answer| answer.text == done[0].text));
-            assert_eq!(done.iter().filter(|answer| !answer.is_replayed()).count(), 1);
-            for answer in refused {
-                answer.expect_problem(422, "idempotency_key_mismatch");
-            }
-        }
-        assert!(odd_ones < 24, "the seven never came first");
-        assert_eq!((service.count_events(), service.count("events WHERE times_received = 1")), (24, 24));
-    }
 }

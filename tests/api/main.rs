@@ -21,6 +21,7 @@ mod clocks;
 mod conversions;
 mod idempotency;
 mod key_expiry;
+mod keys_at_once;
 mod limits;
 mod money;
 mod peer_limits;

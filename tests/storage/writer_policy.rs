@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use conversiond::domain::submission::{Conflict, SubmissionOutcome};
 use conversiond::storage::StoreError;
 use conversiond::storage::error::Failure;
 use conversiond::storage::writer::BatchFailure;
@@ -164,4 +165,34 @@ async fn a_batch_that_is_blocked_all_over_does_not_hold_up_those_behind_it_for_l
     }
     let tried = bench.script.tried.lock().unwrap().len();
     assert!(tried < 16, "{tried} tries");
+}
+
+#[tokio::test]
+async fn who_found_its_key_taken_by_one_that_was_refused_has_its_turn_in_the_next_transaction() {
+    let mut bench = start(true, |_| {});
+    bench.script.after_refused.lock().unwrap().push("O-2".to_owned());
+    let calls = queue(&bench, (0..4).map(event)).await;
+    drop(bench.gate.take());
+    for call in calls {
+        assert!(is_accepted(&call.await.unwrap()));
+    }
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4, 1]);
+}
+
+#[tokio::test]
+async fn those_whose_turns_never_end_are_told_to_come_back() {
+    let mut bench = start(true, |_| {});
+    bench.script.after_refused.lock().unwrap().extend(["O-1".to_owned(), "O-2".to_owned()]);
+    let calls = queue(&bench, (0..4).map(event)).await;
+    drop(bench.gate.take());
+    let mut results = Vec::new();
+    for call in calls {
+        results.push(call.await.unwrap());
+    }
+    // The first call is the one that held the gate.
+    for (number, result) in results.iter().enumerate() {
+        let refused = matches!(result, Ok(SubmissionOutcome::Refused(Conflict::KeyInUse)));
+        assert_eq!(refused, [2, 3].contains(&number), "{number}: {result:?}");
+    }
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4, 2]);
 }
