@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod instances;
 mod kills;
 mod load;
 mod outages;

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::caller::Answer;
 use crate::support::service::Setup;
-use crate::support::{Backend, Service, eventually};
+use crate::support::{Backend, Caller, Service, eventually, process};
 
 /// Longer than any test takes: nobody is told to come back.
 const FOR_EVER: &str =
@@ -139,6 +139,33 @@ async fn whoever_has_waited_for_a_key_long_enough_is_told_to_come_back() {
     holder.end("ROLLBACK");
     let answer = service.caller.post_under("k", &sale("O-held")).await;
     assert_eq!((answer.word().as_str(), answer.is_replayed()), ("ACCEPTED", false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_told_to_end_does_not_wait_for_what_somebody_else_has_locked() {
+    let Some(backend) = Backend::postgres() else { return };
+    let service = Service::start_with(backend.database(), FOR_EVER).await;
+    let mut holder = Holder::begin(&service);
+    holder.claim(&service, "k", &sale("O-held"));
+    let mut command = process::command(&service.database, &["serve"]);
+    let settings =
+        [("INGEST__ANSWER_TIMEOUT_S", "60"), ("IDEMPOTENCY__WAIT_MS", "60000"), ("SERVER__SHUTDOWN_S", "4")];
+    for (name, value) in settings {
+        command.env(format!("CONVERSIOND__{name}"), value);
+    }
+    let ending = process::ServeProcess::start_command(command);
+    let caller = Caller { base: ending.base.clone(), ..service.caller.clone() };
+    let (key, text) = ("k", sale("O-held").to_string());
+    let now = crate::support::caller::unix_now();
+    let held = tokio::spawn(async move { caller.try_post_to("/api/v1/conversions", key, &text, now).await });
+    waits_for_a_lock(&service).await;
+    let (code, log) = tokio::task::block_in_place(|| ending.terminate());
+    assert_eq!(code, Some(0), "{log:?}");
+    // It was promised nothing.
+    assert!(held.await.unwrap().is_err());
+    holder.end("ROLLBACK");
+    assert_eq!(service.count_events(), 0);
+    assert_eq!(service.caller.post_under("k", &sale("O-held")).await.word(), "ACCEPTED");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
