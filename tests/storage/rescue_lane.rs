@@ -50,6 +50,7 @@ async fn a_blocked_batch_is_handed_over_and_its_lane_goes_on() {
     let mut calls = queue(&bench, (0..4).map(event)).await;
     drop(bench.gate.take());
     expect_accepted([calls.remove(0)]).await;
+    eventually("the lane has tried the others", async || bench.script.tries_of("O-2") == 1).await;
     // While the rescue lane has not even begun.
     for order in 10..20 {
         assert!(is_accepted(&bench.writer.write(event(order)).await));

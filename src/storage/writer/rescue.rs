@@ -264,12 +264,14 @@ impl<S: BatchStore> RescueWorker<S> {
         self.probed = now;
         let Some(waiting) = self.waiting.pop_front() else { return };
         let written = self.commit(std::slice::from_ref(&waiting.pending.submission)).pop();
+        if let Some((locked, why)) = written.as_ref().and_then(locked) {
+            self.put_behind(&waiting.needs);
+            self.keep(waiting.pending, locked, why);
+            // Only now, so that there is no moment at which nothing is known.
+            return self.quarantine.release(&waiting.needs);
+        }
         self.quarantine.release(&waiting.needs);
         let Some(written) = written else { return };
-        if let Some((locked, why)) = locked(&written) {
-            self.put_behind(&waiting.needs);
-            return self.keep(waiting.pending, locked, why);
-        }
         waiting.pending.split().1.answer(written);
         let others: Vec<Waiting> = std::mem::take(&mut self.waiting).into();
         for other in &others {
