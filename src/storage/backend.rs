@@ -18,8 +18,9 @@ use crate::config::{Database, DatabaseUrl};
 const BEGIN_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '200ms'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = 0";
 
-/// For what is known to be locked by somebody else: it is tried often.
-const BEGIN_RESCUE_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '50ms'; \
+/// For what is known to be locked by somebody else: it is tried often, and so are those that were in
+/// one batch with it, until it is found.
+const BEGIN_RESCUE_POSTGRES: &str = "BEGIN; SET LOCAL lock_timeout = '10ms'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL statement_timeout = 0";
 
 /// For what may be lost with the machine, and must not keep callbacks waiting.

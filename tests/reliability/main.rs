@@ -13,7 +13,9 @@
 mod support;
 
 mod bulk;
+mod instances;
 mod kills;
 mod load;
 mod outages;
 mod shutdown;
+mod still_running;

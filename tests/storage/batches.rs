@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use conversiond::domain::event::{Outcome, Recorded, Recording};
 use conversiond::domain::ids::EventId;
 use conversiond::domain::merchant::Mode;
-use conversiond::domain::submission::{Submission, SubmissionOutcome};
+use conversiond::domain::submission::{Conflict, Submission, SubmissionOutcome};
 use conversiond::storage::events::{Filter, Page, list};
 use conversiond::storage::writer::{BatchStore, DatabaseStore};
 use conversiond::storage::{AnyConnection, Connector, Purpose, check_durability};
@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::events::{click, context, event_outcome, merchant, recording, submission};
+use crate::events::{click, context, event_outcome, keyed, merchant, recording, submission};
 use crate::support::service::Setup;
 use crate::support::{Backend, TestDatabase, on_both_databases};
 
@@ -133,6 +133,42 @@ on_both_databases! {
         let stored = contents(&database, 1);
         assert_eq!(stored.len(), 5);
         assert!(stored.values().all(|event| event.times_received == 1), "a replay is no further delivery");
+    }
+
+    async fn keys_in_a_batch_run_again_after_a_lost_commit_answer_are_no_repeats(backend: Backend) {
+        let (database, mut store) = open(backend);
+        let merchant = merchant(1);
+        let sale = |n: usize, amount: &str| submission(recording(&merchant, &json!({"externalOrderId": format!("O-{n}"), "amount": amount})));
+        let refund = || submission(recording(&merchant, &json!({"event_name": "refund", "custom_data": {"related_order_id": "O-1"}})));
+        store.commit(&[keyed(refund(), "of-the-refund")], &context()).unwrap();
+        let batch = [
+            keyed(sale(1, "1"), "k1"), keyed(sale(1, "1"), "k1"), keyed(sale(2, "1"), "k1"),
+            keyed(sale(3, "1"), "k2"), keyed(sale(3, "1"), "k3"), sale(4, "1"), keyed(refund(), "k4"),
+        ];
+        let first = store.commit(&batch, &context()).unwrap();
+        let kinds: Vec<&str> = first
+            .iter()
+            .map(|outcome| match outcome {
+                SubmissionOutcome::Replayed(_) => "replayed",
+                SubmissionOutcome::Refused(Conflict::KeyMismatch) => "mismatch",
+                done => match event_outcome(done) {
+                    Outcome::Accepted(_) => "accepted",
+                    Outcome::Duplicate { .. } => "duplicate",
+                    Outcome::RefundIdRequired => "refund id",
+                },
+            })
+            .collect();
+        assert_eq!(kinds, ["accepted", "replayed", "mismatch", "accepted", "duplicate", "accepted", "refund id"]);
+        assert_eq!(store.commit(&batch, &context()).unwrap(), first);
+        // What was written together may be written one by one afterwards, as when a batch is halved.
+        for (one, outcome) in batch.iter().zip(&first).take(4) {
+            assert_eq!(&store.commit(std::slice::from_ref(one), &context()).unwrap()[0], outcome);
+        }
+        // Somebody else's request under one of the keys is a repeat.
+        let repeat = store.commit(&[keyed(sale(1, "1"), "k1")], &context()).unwrap();
+        let SubmissionOutcome::Replayed(answer) = &repeat[0] else { panic!("{repeat:?}") };
+        assert!(matches!(&first[0], SubmissionOutcome::Done(_, Some(stored)) if stored == answer), "{first:?}");
+        assert_eq!(contents(&database, 1).len(), 4);
     }
 
     async fn ten_thousand_characters_of_every_script_come_back_as_sent(backend: Backend) {

@@ -8,12 +8,13 @@ use conversiond::domain::attempt::Attempt;
 use conversiond::domain::attribution::TokenVerdict;
 use conversiond::domain::click_token::ClickToken;
 use conversiond::domain::event::{Outcome, ParseContext, Recording, parse};
+use conversiond::domain::fingerprint::Fingerprint;
 use conversiond::domain::ids::{AttemptId, ClickId, EventId, KeyId, KeyKind, MerchantId};
 use conversiond::domain::instant;
 use conversiond::domain::merchant::{Merchant, Mode};
-use conversiond::domain::signature::Form;
+use conversiond::domain::signature::{Form, IdempotencyKey};
 use conversiond::domain::submission::{
-    Content, ContentOutcome, Entry, EntryOutcome, Render, Row, RowOutcome, StoredAnswer, Submission,
+    Claim, Content, ContentOutcome, Entry, EntryOutcome, Render, Row, RowOutcome, StoredAnswer, Submission,
     SubmissionOutcome,
 };
 use conversiond::storage::submissions::WriteContext;
@@ -99,6 +100,17 @@ pub fn submission(recording: Recording) -> Submission {
         content: Arc::new(Content::One(Entry { event: Some(recording), status: None })),
         render: Arc::new(Silent),
     }
+}
+
+/// The same under an idempotency key, which stands for what it says.
+pub fn keyed(mut submission: Submission, key: &str) -> Submission {
+    let Content::One(Entry { event: Some(event), status }) = submission.content.as_ref() else { panic!() };
+    let key = IdempotencyKey::parse(key).unwrap();
+    let event = Recording { idempotency_key: Some(key.clone()), ..event.clone() };
+    let fingerprint = Fingerprint::of_event(&event.callback);
+    submission.claim = Some(Claim { key, fingerprint, id: submission.attempt.id.to_string() });
+    submission.content = Arc::new(Content::One(Entry { event: Some(event), status: status.clone() }));
+    submission
 }
 
 /// The circumstances of every batch here.

@@ -13,5 +13,8 @@ mod support;
 
 mod batches;
 mod events;
+mod keys_one_by_one;
 mod migrations;
+mod rescue_lane;
+mod scripted;
 mod writer_policy;

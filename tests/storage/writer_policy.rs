@@ -1,155 +1,14 @@
 //! The writer's policy against a store that fails as told.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 
-use conversiond::config::{Idempotency, Ingest};
-use conversiond::domain::event::Outcome;
-use conversiond::domain::submission::{Submission, SubmissionOutcome};
-use conversiond::domain::time::Clock;
+use conversiond::domain::submission::{Conflict, SubmissionOutcome};
 use conversiond::storage::StoreError;
 use conversiond::storage::error::Failure;
-use conversiond::storage::submissions::WriteContext;
-use conversiond::storage::writer::{BatchFailure, BatchStore, Stores, Writer};
-use conversiond::telemetry::Metrics;
-use serde_json::json;
+use conversiond::storage::writer::BatchFailure;
 
-use crate::events::{event_outcome, merchant, recording, submission};
-use crate::support::clock::TestClock;
+use crate::scripted::{event, is_accepted, queue, start};
 use crate::support::eventually;
-
-/// What the store is told to do, and what it saw.
-#[derive(Clone, Default)]
-struct Script {
-    /// Failures of the next commits, in order.
-    failures: Arc<Mutex<VecDeque<BatchFailure>>>,
-    /// Failures of the next reconnects.
-    unreachable: Arc<Mutex<u32>>,
-    /// Orders that the database refuses.
-    poison: Arc<Mutex<Vec<String>>>,
-    /// Orders whose row somebody else has locked.
-    blocked: Arc<Mutex<Vec<String>>>,
-    /// Whether a commit lets a second of the writer's time pass.
-    slow: Arc<AtomicBool>,
-    /// How many batches came in.
-    entered: Arc<AtomicUsize>,
-    /// Sizes of the batches tried.
-    tried: Arc<Mutex<Vec<usize>>>,
-}
-
-struct ScriptedStore {
-    script: Script,
-    clock: Arc<TestClock>,
-    gate: Option<Receiver<()>>,
-}
-
-impl BatchStore for ScriptedStore {
-    fn commit(
-        &mut self,
-        batch: &[Submission],
-        context: &WriteContext,
-    ) -> Result<Vec<SubmissionOutcome>, BatchFailure> {
-        self.script.entered.fetch_add(1, Ordering::SeqCst);
-        if let Some(gate) = &self.gate {
-            // Closed for good once the test has let go of it.
-            let _ = gate.recv();
-        }
-        self.script.tried.lock().unwrap().push(batch.len());
-        if self.script.slow.load(Ordering::SeqCst) {
-            self.clock.advance(chrono::TimeDelta::seconds(1));
-        }
-        if let Some(failure) = self.script.failures.lock().unwrap().pop_front() {
-            return Err(failure);
-        }
-        let poison = self.script.poison.lock().unwrap();
-        if batch.iter().any(|one| poison.contains(&order(one))) {
-            return Err(BatchFailure::Refused("poison".to_owned()));
-        }
-        let blocked = self.script.blocked.lock().unwrap();
-        if batch.iter().any(|one| blocked.contains(&order(one))) {
-            return Err(BatchFailure::Blocked { by_key: false, why: "55P03".to_owned() });
-        }
-        Ok(batch.iter().map(|one| one.if_new(context.received_at)).collect())
-    }
-
-    fn reconnect(&mut self) -> Result<(), StoreError> {
-        let mut unreachable = self.script.unreachable.lock().unwrap();
-        match unreachable.checked_sub(1) {
-            Some(left) => {
-                *unreachable = left;
-                Err(StoreError::Unavailable("away".to_owned()))
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn order(submission: &Submission) -> String {
-    submission.entries().next().unwrap().order().unwrap().as_str().to_owned()
-}
-
-fn event(order: usize) -> Submission {
-    submission(recording(&merchant(1), &json!({"externalOrderId": format!("O-{order}"), "amount": "1"})))
-}
-
-type Written = Result<SubmissionOutcome, StoreError>;
-
-fn is_accepted(written: &Written) -> bool {
-    matches!(written, Ok(outcome) if matches!(event_outcome(outcome), Outcome::Accepted(_)))
-}
-
-struct Bench {
-    writer: Writer,
-    script: Script,
-    clock: Arc<TestClock>,
-    metrics: Metrics,
-    gate: Option<Sender<()>>,
-    threads: conversiond::storage::writer::WriterThreads,
-}
-
-fn start(gated: bool, change: impl FnOnce(&mut Ingest)) -> Bench {
-    let mut limits = Ingest {
-        queue_events: 100,
-        queue_bytes: 1 << 22,
-        batch_events: 64,
-        batch_bytes: 1 << 20,
-        bulk_rows_max: 1_000,
-        answer_timeout_s: 10,
-    };
-    change(&mut limits);
-    let (opener, gate) = channel();
-    let script = Script::default();
-    let clock = Arc::new(TestClock::default());
-    let store = ScriptedStore { script: script.clone(), clock: clock.clone(), gate: gated.then_some(gate) };
-    let stores = Stores { lanes: vec![store], rescue: None };
-    let idempotency = Idempotency { ttl_hours: 24, wait_ms: 5_000, sweep_s: 60 };
-    let shared: Arc<dyn Clock> = clock.clone();
-    let metrics = Metrics::new();
-    let (writer, threads) = Writer::start(stores, &limits, &idempotency, &shared, &metrics.writer).unwrap();
-    Bench { writer, script, clock, metrics, gate: gated.then_some(opener), threads }
-}
-
-fn send(writer: &Writer, submission: Submission) -> tokio::task::JoinHandle<Written> {
-    let writer = writer.clone();
-    tokio::spawn(async move { writer.write(submission).await })
-}
-
-/// Queues events behind a first one that the gate holds back, so that they form one batch.
-async fn queue(
-    bench: &Bench,
-    events: impl IntoIterator<Item = Submission>,
-) -> Vec<tokio::task::JoinHandle<Written>> {
-    let mut calls = vec![send(&bench.writer, event(999))];
-    eventually("the store has the first", async || bench.script.entered.load(Ordering::SeqCst) == 1).await;
-    for (before, event) in events.into_iter().enumerate() {
-        calls.push(send(&bench.writer, event));
-        let waiting = i64::try_from(before + 1).unwrap();
-        eventually("it is in the queue", async || bench.metrics.writer.queue_depth.get() == waiting).await;
-    }
-    calls
-}
 
 #[tokio::test]
 async fn what_waits_during_a_commit_is_written_together() {
@@ -306,4 +165,34 @@ async fn a_batch_that_is_blocked_all_over_does_not_hold_up_those_behind_it_for_l
     }
     let tried = bench.script.tried.lock().unwrap().len();
     assert!(tried < 16, "{tried} tries");
+}
+
+#[tokio::test]
+async fn who_found_its_key_taken_by_one_that_was_refused_has_its_turn_in_the_next_transaction() {
+    let mut bench = start(true, |_| {});
+    bench.script.after_refused.lock().unwrap().push("O-2".to_owned());
+    let calls = queue(&bench, (0..4).map(event)).await;
+    drop(bench.gate.take());
+    for call in calls {
+        assert!(is_accepted(&call.await.unwrap()));
+    }
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4, 1]);
+}
+
+#[tokio::test]
+async fn those_whose_turns_never_end_are_told_to_come_back() {
+    let mut bench = start(true, |_| {});
+    bench.script.after_refused.lock().unwrap().extend(["O-1".to_owned(), "O-2".to_owned()]);
+    let calls = queue(&bench, (0..4).map(event)).await;
+    drop(bench.gate.take());
+    let mut results = Vec::new();
+    for call in calls {
+        results.push(call.await.unwrap());
+    }
+    // The first call is the one that held the gate.
+    for (number, result) in results.iter().enumerate() {
+        let refused = matches!(result, Ok(SubmissionOutcome::Refused(Conflict::KeyInUse)));
+        assert_eq!(refused, [2, 3].contains(&number), "{number}: {result:?}");
+    }
+    assert_eq!(*bench.script.tried.lock().unwrap(), [1, 4, 2]);
 }

@@ -46,6 +46,11 @@ impl Answer {
         json["code"].as_str().or(json["status"].as_str()).unwrap_or_default().to_owned()
     }
 
+    /// Whether it is the stored answer of an idempotency key.
+    pub fn is_replayed(&self) -> bool {
+        self.header("idempotent-replayed") == Some("true")
+    }
+
     /// A header's text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -111,11 +116,25 @@ impl Caller {
 
     /// Posts a callback under an idempotency key.
     pub async fn post_under(&self, key: &str, body: &Value) -> Answer {
-        let body = body.to_string();
-        let target = "/api/v1/conversions";
-        let mut headers = self.headers_at(Form::Bound, "POST", target, body.as_bytes(), unix_now(), key);
+        self.post_to("/api/v1/conversions", key, &body.to_string(), unix_now()).await
+    }
+
+    /// Posts a text to any endpoint under an idempotency key, signed in the bound form at this time.
+    pub async fn post_to(&self, target: &str, key: &str, text: &str, timestamp: i64) -> Answer {
+        self.try_post_to(target, key, text, timestamp).await.expect("an answer")
+    }
+
+    /// The same, where the connection may break.
+    pub async fn try_post_to(
+        &self,
+        target: &str,
+        key: &str,
+        text: &str,
+        timestamp: i64,
+    ) -> reqwest::Result<Answer> {
+        let mut headers = self.headers_at(Form::Bound, "POST", target, text.as_bytes(), timestamp, key);
         headers.push(("Idempotency-Key".to_owned(), key.to_owned()));
-        self.send("POST", target, body.as_bytes(), &headers).await
+        self.try_send("POST", target, text.as_bytes(), &headers).await
     }
 
     /// Reads, signed in the bound form.

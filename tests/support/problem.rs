@@ -35,7 +35,7 @@ impl Answer {
         }
         assert_eq!(self.header("x-request-id"), json["request_id"].as_str(), "{context}");
         assert_eq!(json["retryable"], matches!(status, 408 | 409 | 429 | 500 | 503), "{context}");
-        assert_eq!(self.header("retry-after").is_some(), matches!(status, 429 | 503), "{context}");
+        assert_eq!(self.header("retry-after").is_some(), matches!(status, 409 | 429 | 503), "{context}");
         assert_eq!(self.header("www-authenticate").is_some(), status == 401, "{context}");
         assert_eq!(self.header("allow").is_some(), status == 405, "{context}");
     }

@@ -138,6 +138,11 @@ impl Service {
         Setup::new(&self.database, "").count_events()
     }
 
+    /// How many rows there are in the database: of a table, or of what else may stand after FROM.
+    pub fn count(&self, from: &str) -> i64 {
+        Setup::new(&self.database, "").count(from)
+    }
+
     /// The text of an admin endpoint, and its status.
     pub async fn admin(&self, path: &str) -> (u16, String) {
         let response = self.caller.http.get(format!("http://{}{path}", self.admin)).send().await.unwrap();
@@ -237,6 +242,11 @@ impl Setup {
     }
 
     pub fn count_events(&mut self) -> i64 {
+        self.count("events")
+    }
+
+    /// How many rows there are: of a table, or of what else may stand after FROM.
+    pub fn count(&mut self, from: &str) -> i64 {
         use diesel::{QueryableByName, RunQueryDsl as _, sql_query, sql_types};
 
         #[derive(QueryableByName)]
@@ -244,7 +254,7 @@ impl Setup {
             #[diesel(sql_type = sql_types::BigInt)]
             count: i64,
         }
-        let query = sql_query("SELECT count(*) AS count FROM events");
+        let query = sql_query(format!("SELECT count(*) AS count FROM {from}"));
         let found: Count = match &mut self.connection {
             AnyConnection::Postgres(c) => query.get_result(c).unwrap(),
             AnyConnection::Sqlite(c) => query.get_result(c).unwrap(),

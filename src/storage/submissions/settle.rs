@@ -85,10 +85,11 @@ fn follow(
         (Some(_), _) => (Fate::Refuse(Conflict::KeyMismatch), None),
         // A bulk request stands for itself: only its own repeat could have had its answer.
         _ if owner.part == Part::Bulk && !same => (Fate::Refuse(Conflict::KeyMismatch), None),
-        // The owner was refused and has left nothing. Alone, this one may fare better.
+        // The owner was refused, and so would the same request be.
+        (None, _) if same => (owner.fate.clone(), owner.outcome.clone()),
+        // The owner has left nothing. After it, this one may fare better.
         (None, Part::One | Part::Bulk) => (Fate::Refuse(Conflict::KeyInUse), None),
-        // A row is not to be sent again for a reason that goes away: it shares the owner's fate.
-        (None, Part::Row) if same => (owner.fate.clone(), owner.outcome.clone()),
+        // A row is not to be sent again for a reason that goes away.
         (None, Part::Row) => (Fate::Refuse(Conflict::KeyMismatch), None),
     }
 }

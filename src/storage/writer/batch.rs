@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::submission::{Submission, SubmissionOutcome};
+use super::quarantine::Locked;
+use crate::domain::submission::{Conflict, Submission, SubmissionOutcome};
 use crate::storage::StoreError;
 use crate::storage::error::Failure;
 use crate::storage::submissions::WriteContext;
@@ -69,15 +70,48 @@ pub struct Attempt<'a> {
 /// What became of one submission.
 pub type Written = Result<SubmissionOutcome, StoreError>;
 
-/// Whether a submission failed because somebody else has locked what it needs.
-pub fn is_blocked(error: &StoreError) -> bool {
-    matches!(error, StoreError::Failed(Failure::Blocked | Failure::KeyBlocked, _))
+/// What it was, and the database's word, if a submission failed because somebody else has locked what
+/// it needs.
+pub fn locked(written: &Written) -> Option<(Locked, String)> {
+    match written {
+        Err(StoreError::Failed(Failure::KeyBlocked, why)) => Some((Locked::Key, why.clone())),
+        Err(StoreError::Failed(Failure::Blocked, why)) => Some((Locked::Row, why.clone())),
+        _ => None,
+    }
 }
 
 /// Writes a batch by the rules above; outcomes and errors stand in the batch's order. A poison row
 /// ends up alone after log n splits and fails alone. The flag says whether the store has a working
 /// connection afterwards.
 pub fn commit<S: BatchStore>(
+    store: &mut S,
+    batch: &[Submission],
+    attempt: &mut Attempt<'_>,
+) -> (Vec<Written>, bool) {
+    let (mut written, mut connected) = commit_once(store, batch, attempt);
+    let after_refused =
+        |written: &Written| matches!(written, Ok(SubmissionOutcome::Refused(Conflict::KeyInUse)));
+    let (positions, again): (Vec<usize>, Vec<Submission>) = batch
+        .iter()
+        .zip(&written)
+        .enumerate()
+        .filter(|(_, (_, written))| after_refused(written))
+        .map(|(position, (submission, _))| (position, submission.clone()))
+        .unzip();
+    // Whoever had their key left nothing under it. They have one more turn, not as many as they are.
+    if !again.is_empty() && connected && !(attempt.expired)() {
+        let second;
+        (second, connected) = commit_once(store, &again, attempt);
+        for (position, result) in positions.into_iter().zip(second) {
+            if let Some(slot) = written.get_mut(position) {
+                *slot = result;
+            }
+        }
+    }
+    (written, connected)
+}
+
+fn commit_once<S: BatchStore>(
     store: &mut S,
     batch: &[Submission],
     attempt: &mut Attempt<'_>,
@@ -153,12 +187,12 @@ fn halve<S: BatchStore>(
     attempt: &mut Attempt<'_>,
 ) -> (Vec<Written>, bool) {
     let (left, right) = batch.split_at(batch.len() / 2);
-    let (mut outcomes, connected) = commit(store, left, attempt);
+    let (mut outcomes, connected) = commit_once(store, left, attempt);
     if !connected {
         outcomes.extend(all(right, &StoreError::Unavailable(why.to_owned())));
         return (outcomes, false);
     }
-    let (rest, connected) = commit(store, right, attempt);
+    let (rest, connected) = commit_once(store, right, attempt);
     outcomes.extend(rest);
     (outcomes, connected)
 }

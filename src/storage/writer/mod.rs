@@ -117,6 +117,7 @@ impl Writer {
         metrics: &WriterMetrics,
     ) -> std::io::Result<(Self, WriterThreads)> {
         let key_ttl = TimeDelta::hours(idempotency.ttl_hours.into());
+        let share = limits.queue_bytes / stores.lanes.len().max(1);
         let mut threads = Vec::with_capacity(stores.lanes.len() + 1);
         let mut spawn = |name: String, run: Box<dyn FnOnce() + Send>| {
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);
@@ -125,13 +126,13 @@ impl Writer {
         let rescue = match stores.rescue {
             None => None,
             Some(store) => {
-                let (rescue, worker) = rescue::lane(store, clock.clone(), key_ttl);
+                // What waits there counts in its lane's share, of which the others keep a half.
+                let (rescue, worker) = rescue::lane(store, clock.clone(), key_ttl, share / 2);
                 spawn("rescue".to_owned(), Box::new(move || worker.run()))?;
                 Some(rescue)
             }
         };
         let mut lanes = Vec::with_capacity(stores.lanes.len());
-        let share = limits.queue_bytes / stores.lanes.len().max(1);
         for (number, store) in stores.lanes.into_iter().enumerate() {
             let (sender, receiver) = mpsc::channel(limits.queue_events);
             let available = Arc::new(AtomicBool::new(true));

@@ -8,7 +8,16 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::domain::submission::{Submission, identities};
 
-/// The keys and events of the submissions that wait in the rescue lane.
+/// What of a submission is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locked {
+    /// An idempotency key: its request still runs.
+    Key,
+    /// An event, a status or a delivery id.
+    Row,
+}
+
+/// The keys and rows that the submissions in the rescue lane were found to wait for.
 ///
 /// Kept as hashes: two that fall together cost a detour, nothing else.
 #[derive(Default)]
@@ -20,43 +29,57 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Whether a submission needs anything that is held.
-    pub fn concerns(&self, submission: &Submission) -> bool {
+    /// What a submission needs of that which is held, if anything.
+    pub fn concerns(&self, submission: &Submission) -> Option<Locked> {
         if self.count.load(Ordering::Acquire) == 0 {
-            return false;
+            return None;
         }
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        self.needs(submission).any(|hash| held.contains_key(&hash))
+        let mut kinds = [Locked::Key, Locked::Row].into_iter();
+        kinds.find(|kind| self.needs(submission, *kind).iter().any(|hash| held.contains_key(hash)))
     }
 
-    /// Holds what a submission needs.
-    pub fn hold(&self, submission: &Submission) {
+    /// What a submission needs that may be what is locked. Of a bulk request nobody knows which row
+    /// it is.
+    pub fn needs(&self, submission: &Submission, locked: Locked) -> Vec<u64> {
+        let scope = (submission.merchant, submission.mode);
+        match locked {
+            Locked::Key => {
+                submission.claims().map(|claim| self.hasher.hash_one((scope, claim.key.as_str()))).collect()
+            }
+            Locked::Row => {
+                let delivery = submission.delivery.iter().map(|one| self.hasher.hash_one((scope, &one.id)));
+                let statuses = submission.entries().filter_map(|entry| entry.status.as_ref());
+                let statuses = statuses.map(|status| {
+                    let report = &status.report;
+                    self.hasher.hash_one((scope, report.order.as_str(), report.status.as_str()))
+                });
+                let events = identities(submission).map(|identity| self.hasher.hash_one(&identity));
+                delivery.chain(statuses).chain(events).collect()
+            }
+        }
+    }
+
+    /// Holds what is needed.
+    pub fn hold(&self, needs: &[u64]) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for hash in self.needs(submission) {
-            *held.entry(hash).or_insert(0) += 1;
+        for hash in needs {
+            *held.entry(*hash).or_insert(0) += 1;
         }
         self.count.store(held.len(), Ordering::Release);
     }
 
     /// Lets go of it again.
-    pub fn release(&self, submission: &Submission) {
+    pub fn release(&self, needs: &[u64]) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for hash in self.needs(submission) {
-            if let Some(times) = held.get_mut(&hash) {
+        for hash in needs {
+            if let Some(times) = held.get_mut(hash) {
                 *times -= 1;
                 if *times == 0 {
-                    held.remove(&hash);
+                    held.remove(hash);
                 }
             }
         }
         self.count.store(held.len(), Ordering::Release);
-    }
-
-    fn needs(&self, submission: &Submission) -> impl Iterator<Item = u64> {
-        let scope = (submission.merchant, submission.mode);
-        let keys = submission.claims().map(move |claim| self.hasher.hash_one((scope, claim.key.as_str())));
-        let delivery =
-            submission.delivery.iter().map(move |one| self.hasher.hash_one((scope, "delivery", &one.id)));
-        keys.chain(delivery).chain(identities(submission).map(|identity| self.hasher.hash_one(&identity)))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::batch::{self, BatchStore, is_blocked};
+use super::batch::{self, BatchStore, locked};
 use super::rescue::Rescue;
 use super::{Pending, StoreError};
 use crate::domain::submission::Submission;
@@ -77,8 +77,12 @@ impl<S: BatchStore> Worker<S> {
     /// Writes a batch and answers it. Returns whether there is a connection afterwards.
     fn write(&mut self, batch: Vec<Pending>) -> bool {
         let started = self.clock.monotonic();
-        let (submissions, tickets): (Vec<Submission>, Vec<_>) =
-            batch.into_iter().filter_map(|pending| in_time(pending, started)).map(Pending::split).unzip();
+        let (submissions, tickets): (Vec<Submission>, Vec<_>) = batch
+            .into_iter()
+            .filter_map(|pending| in_time(pending, started))
+            .filter_map(|pending| self.unblocked(pending))
+            .map(Pending::split)
+            .unzip();
         if submissions.is_empty() {
             return true;
         }
@@ -95,12 +99,23 @@ impl<S: BatchStore> Worker<S> {
         self.metrics.batch_events.observe(count(submissions.iter().map(Submission::len).sum()));
         self.metrics.commit_seconds.observe(self.clock.monotonic().saturating_sub(started).as_secs_f64());
         for ((submission, ticket), written) in submissions.into_iter().zip(tickets).zip(outcomes) {
-            match (&self.rescue, &written) {
-                (Some(rescue), Err(error)) if is_blocked(error) => rescue.take(ticket.with(submission)),
+            match &self.rescue {
+                Some(rescue) if locked(&written).is_some() => rescue.take(ticket.with(submission)),
                 _ => ticket.answer(written),
             }
         }
         connected
+    }
+
+    /// What was found to be locked while a submission waited is nothing to run into once more.
+    fn unblocked(&self, pending: Pending) -> Option<Pending> {
+        match &self.rescue {
+            Some(rescue) if rescue.concerns(&pending.submission) => {
+                rescue.take(pending);
+                None
+            }
+            _ => Some(pending),
+        }
     }
 
     /// Refuses what comes until the database is back, or the service ends.
@@ -133,7 +148,7 @@ impl<S: BatchStore> Worker<S> {
 }
 
 /// A submission whose caller still waits; the others have been answered by their time-out.
-fn in_time(pending: Pending, now: Duration) -> Option<Pending> {
+pub fn in_time(pending: Pending, now: Duration) -> Option<Pending> {
     if pending.deadline > now {
         return Some(pending);
     }
