@@ -11,6 +11,7 @@ mod key;
 mod master_key;
 mod merchant;
 mod migrate;
+mod openapi;
 mod output;
 mod serve;
 mod sign;
@@ -64,6 +65,8 @@ enum Command {
     MasterKey(master_key::MasterKey),
     /// Print the headers that sign a request.
     Sign(sign::Sign),
+    /// Print the description of the API that `GET /openapi.json` serves.
+    Openapi,
 }
 
 /// What went wrong, in words for the operator.
@@ -90,6 +93,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::TokenKey(command) => command.run(&context),
         Command::MasterKey(command) => command.run(&context),
         Command::Sign(command) => command.run(&context),
+        Command::Openapi => openapi::run(&context),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,6 +21,7 @@ mod clocks;
 mod conversions;
 mod limits;
 mod money;
+mod openapi;
 mod peer_limits;
 mod reading;
 mod refusals;

@@ -9,7 +9,7 @@ use super::api::respond;
 use super::error::{Code, Problem};
 use super::extract::{MerchantCall, drain};
 use super::state::AppState;
-use topic::{Kind, Topic};
+pub use topic::{Kind, Topic};
 
 /// Receives one delivery. The same delivery again is a duplicate, whatever it is about.
 pub async fn receive(
