@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::domain::time::{Clock, Entropy};
 use crate::domain::vault::MasterKeyRing;
+use crate::http::openapi::Description;
 use crate::http::{AppState, Connection, HttpLimits, RateLimits, RefusedAttempts, routes};
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
@@ -138,11 +139,13 @@ pub async fn build_with<S: BatchStore>(
         clock.clone(),
         Duration::from_secs(config.keys.refresh_s),
     ));
+    let limits = HttpLimits::new(config);
     let state = web::Data::new(AppState {
         ingest: Ingest { writer, reader, keyring, clock, entropy },
         clock_watch,
         metrics,
-        limits: HttpLimits::new(config),
+        description: Description::new(&limits),
+        limits,
         rate_limits: RateLimits::new(config),
         attempts: RefusedAttempts::new(journal, &config.journal, config.peer.table_entries),
         body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max)),

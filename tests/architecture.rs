@@ -15,13 +15,14 @@ const ROOMS: [&str; 10] =
     ["domain", "config", "system", "telemetry", "storage", "keyring", "ingest", "http", "server", "cli"];
 
 /// Libraries and the rooms that may know them.
-const LIBRARIES: [(&str, &[&str]); 6] = [
+const LIBRARIES: [(&str, &[&str]); 7] = [
     ("diesel", &["storage"]),
     ("diesel_migrations", &["storage"]),
     ("actix_web", &["http", "server"]),
     ("tokio", &["storage", "http", "server", "cli"]),
     ("figment", &["config"]),
     ("clap", &["cli"]),
+    ("schemars", &["http"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -13,6 +13,7 @@ mod key;
 mod master_key;
 mod merchant;
 mod migrate;
+mod openapi;
 mod output;
 mod serve;
 mod sign;
@@ -68,6 +69,8 @@ enum Command {
     Sign(sign::Sign),
     /// Say which mistake a refused signature is.
     Diagnose(diagnose::Diagnose),
+    /// Print the description of the API that `GET /openapi.json` serves.
+    Openapi,
 }
 
 /// What went wrong, in words for the operator.
@@ -95,6 +98,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::MasterKey(command) => command.run(&context),
         Command::Sign(command) => command.run(&context),
         Command::Diagnose(command) => command.run(&context),
+        Command::Openapi => openapi::run(&context),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

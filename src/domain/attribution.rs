@@ -61,7 +61,8 @@ pub enum Unattributed {
 }
 
 impl Unattributed {
-    const ALL: [Self; 5] =
+    /// Every reason.
+    pub const ALL: [Self; 5] =
         [Self::NoToken, Self::InvalidToken, Self::WrongMerchant, Self::OutsideWindow, Self::ClickAfterEvent];
 
     /// The reason's name in answers and in the database.
@@ -98,6 +99,9 @@ pub enum Attribution {
 }
 
 impl Attribution {
+    /// The names of all statuses.
+    pub const STATUSES: [&str; 3] = ["attributed", "unattributed", "inherited"];
+
     /// The status's name in answers and in the database.
     pub const fn status(&self) -> &'static str {
         match self {

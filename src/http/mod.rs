@@ -10,6 +10,7 @@ mod connection;
 pub mod error;
 mod extract;
 mod middleware;
+pub mod openapi;
 mod problem_response;
 mod quota;
 mod rate_limits;

@@ -5,33 +5,56 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::{Code, Problem};
+use super::openapi::values;
 
 /// What a 401 asks for (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "HMAC-SHA256 realm=\"conversiond\"";
 
-/// The problem as JSON.
-#[derive(Serialize)]
+/// Why a request was refused (RFC 9457). Nothing was recorded.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 pub struct ProblemBody<'a> {
+    /// `urn:conversiond:problem:` and the code.
+    #[schemars(regex(pattern = "^urn:conversiond:problem:[a-z_]+$"))]
     r#type: String,
+    /// The code in words, the same every time.
     title: &'static str,
+    /// The answer's status.
+    #[schemars(range(min = 400, max = 599))]
     status: u16,
+    /// What this occurrence is about, for people; its words may change.
     detail: &'a str,
+    #[schemars(with = "values::ProblemCode")]
     code: &'static str,
+    /// The answer's `X-Request-ID`: give it to the operator.
     request_id: &'a str,
+    /// Whether the same request may succeed later. If not, mend it first.
     retryable: bool,
+    /// The seconds until there is quota again; with `rate_limited` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", range(min = 1))]
     retry_after: Option<u64>,
+    /// All that is wrong with the content; with `validation_failed` alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1))]
     errors: Vec<FieldBody<'a>>,
 }
 
-#[derive(Serialize)]
+/// One thing that is wrong.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FieldError")]
 struct FieldBody<'a> {
+    /// Where: into the body, or `/` and the name of a query parameter.
+    #[schemars(with = "values::Pointer")]
     pointer: &'a str,
+    /// What, for programs: `required`, `wrong_type`, `invalid_amount`, …
+    #[schemars(regex(pattern = "^[a-z_]+$"))]
     code: &'static str,
+    /// What, for people; its words may change.
     message: &'a str,
 }
 

@@ -5,7 +5,7 @@ use actix_web::web;
 use super::error::{Code, Problem};
 use super::extract::drain;
 use super::middleware::observe;
-use super::{admin, api, webhooks};
+use super::{admin, api, openapi, webhooks};
 
 /// An endpoint in logs, figures and the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,24 +16,41 @@ pub struct Endpoint {
     pub writes: bool,
 }
 
-const CONVERSIONS: &str = "/api/v1/conversions";
-const BULK: &str = "/api/v1/conversions/bulk";
-const CONVERSION: &str = "/api/v1/conversions/{event_id}";
-const ORDER_STATUS: &str = "/api/v1/order-status";
-const WEBHOOK: &str = "/api/v1/webhooks/{topic}";
-const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
+/// The events.
+pub const CONVERSIONS: &str = "/api/v1/conversions";
+/// Many events at once.
+pub const BULK: &str = "/api/v1/conversions/bulk";
+/// One event.
+pub const CONVERSION: &str = "/api/v1/conversions/{event_id}";
+/// What orders come to.
+pub const ORDER_STATUS: &str = "/api/v1/order-status";
+/// Merchants' webhooks.
+pub const WEBHOOK: &str = "/api/v1/webhooks/{topic}";
+/// The same under their older path.
+pub const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
+/// What the API says of itself.
+pub const OPENAPI: &str = "/openapi.json";
+
+/// Every path of the API, the name of its endpoint, and whether that writes.
+const ENDPOINTS: [(&str, &str, bool); 7] = [
+    (CONVERSIONS, "conversions", true),
+    (BULK, "conversions_bulk", true),
+    (CONVERSION, "conversion", false),
+    (ORDER_STATUS, "order_status", true),
+    (WEBHOOK, "webhooks", true),
+    (WEBHOOK_ALIAS, "webhooks", true),
+    (OPENAPI, "openapi", false),
+];
 
 /// The endpoint behind a path's pattern.
 pub fn endpoint_of(pattern: &str) -> Option<Endpoint> {
-    let (name, writes) = match pattern {
-        CONVERSIONS => ("conversions", true),
-        BULK => ("conversions_bulk", true),
-        CONVERSION => ("conversion", false),
-        ORDER_STATUS => ("order_status", true),
-        WEBHOOK | WEBHOOK_ALIAS => ("webhooks", true),
-        _ => return None,
-    };
+    let (_, name, writes) = *ENDPOINTS.iter().find(|(path, ..)| *path == pattern)?;
     Some(Endpoint { name, writes })
+}
+
+/// Every path of the API, as a pattern.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    ENDPOINTS.iter().map(|(path, ..)| *path)
 }
 
 /// The API's paths.
@@ -66,6 +83,11 @@ pub fn api(config: &mut web::ServiceConfig) {
                 web::resource(ORDER_STATUS)
                     .route(web::post().to(api::report_order_status))
                     .default_service(web::to(|payload| refuse_method("POST", payload))),
+            )
+            .service(
+                web::resource(OPENAPI)
+                    .route(web::get().to(openapi::describe))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
             .service(webhook(WEBHOOK))
             .service(webhook(WEBHOOK_ALIAS))

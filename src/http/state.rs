@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use super::attempts::RefusedAttempts;
+use super::openapi::Description;
 use super::rate_limits::RateLimits;
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -26,6 +27,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// What is enforced.
     pub limits: HttpLimits,
+    /// What the API says of itself.
+    pub description: Description,
     /// What merchants spend and peers do wrong.
     pub rate_limits: RateLimits,
     /// Bytes of bodies that may yet be held at this moment.

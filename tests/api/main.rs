@@ -26,6 +26,7 @@ mod key_expiry;
 mod keys_at_once;
 mod limits;
 mod money;
+mod openapi;
 mod order_status;
 mod peer_limits;
 mod reading;

@@ -5,6 +5,7 @@ pub mod backend;
 pub mod caller;
 pub mod clock;
 pub mod cluster;
+pub mod contract;
 mod problem;
 pub mod process;
 pub mod raw;

@@ -8,7 +8,7 @@ mod order_hint;
 mod parse;
 mod recording;
 
-pub use fields::{Errors, FieldError, Fields};
+pub use fields::{Errors, FUTURE_MAX, FieldError, Fields, METADATA_BYTES_MAX};
 pub use order_hint::{order_hint, order_hint_of};
 pub use parse::{ParseContext, Rejection, object, parse, read};
 pub use recording::{Identity, Outcome, Recorded, Recording};

@@ -1,5 +1,8 @@
 //! Events as callers read them (contract sections 4.4 and 9).
+//!
+//! The schemas in `/openapi.json` are derived from these structs, and their comments are read there.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -9,111 +12,196 @@ use crate::domain::event::Recorded;
 use crate::domain::ids::ExternalId;
 use crate::domain::instant;
 use crate::domain::submission::StatusOutcome;
+use crate::http::openapi::values;
 use crate::http::problem_response::ProblemBody;
 
-/// The answer to a callback that is recorded.
-#[derive(Serialize)]
+/// An event is recorded, durably, once.
+#[derive(Serialize, JsonSchema)]
 pub struct Receipt<'a> {
+    #[schemars(with = "values::RecordedWord")]
     status: &'static str,
     #[serde(flatten)]
     event: Summary<'a>,
+    /// In what a `DUPLICATE` differs from the event recorded: pointers (RFC 6901) into its body. The
+    /// first one stands. Absent where it differs in nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<values::Pointer>", length(min = 1))]
     differs: Option<Vec<&'static str>>,
+    /// What became of the `orderStatus` that came with it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "StatusWord")]
     order_status: Option<StatusWord>,
 }
 
 /// What became of a status that an event told.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct StatusWord {
+    #[schemars(with = "values::RecordedWord")]
     status: &'static str,
 }
 
-/// The answer to a status.
-#[derive(Serialize)]
+/// An order's status is recorded, durably, once.
+#[derive(Serialize, JsonSchema)]
 pub struct StatusReceipt<'a> {
+    #[schemars(with = "values::RecordedWord")]
     status: &'static str,
+    /// The order.
+    #[schemars(with = "values::ExternalId")]
     order_id: &'a str,
+    #[schemars(with = "values::OrderStatus")]
     order_status: &'static str,
+    /// The cancellation or status refund that the status is. Absent where it is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "values::EventId")]
     event_id: Option<String>,
 }
 
-/// One row's part of the answer to a bulk request.
-#[derive(Serialize)]
+/// Each row's result, in the order of the rows. All `ACCEPTED` and `DUPLICATE` rows were committed in
+/// one transaction before this answer was sent.
+#[derive(Serialize, JsonSchema)]
+pub struct BulkAnswer<'a> {
+    /// How many rows ended how.
+    pub summary: BulkSummary,
+    /// One result a row.
+    pub results: Vec<RowResult<'a>>,
+}
+
+/// How many rows ended how; together all of them.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct BulkSummary {
+    /// Recorded now.
+    pub accepted: usize,
+    /// Recorded before.
+    pub duplicate: usize,
+    /// Answered from what their idempotency key had stored.
+    pub replayed: usize,
+    /// Refused: nothing was recorded of them.
+    pub rejected: usize,
+}
+
+/// What became of one row.
+#[derive(Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RowResult<'a> {
-    /// It was run.
+    /// The row's event is recorded.
     Done {
         /// Which.
         #[serde(flatten)]
         name: RowName<'a>,
         /// Its answer.
         #[serde(flatten)]
+        #[schemars(with = "Receipt<'a>")]
         told: Option<Told<'a>>,
     },
-    /// Its key had an answer, which is spliced in as it is stored.
+    /// Its key had an answer, which is spliced in as it is stored: in form it is the one above.
+    #[schemars(skip)]
     Replayed(Box<RawValue>),
-    /// It was refused.
+    /// The row was refused. The others went on.
     Rejected {
         /// Which.
         #[serde(flatten)]
         name: RowName<'a>,
         /// `REJECTED`
+        #[schemars(with = "values::RejectedWord")]
         status: &'static str,
-        /// Why.
+        /// Why. It is never one that the same row would pass later.
+        #[schemars(with = "values::RowProblem")]
         problem: ProblemBody<'a>,
     },
 }
 
 /// Which row a result is about.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct RowName<'a> {
+    /// The row's place in the request, from 0.
     index: usize,
+    /// The row's `client_row_id`, where it has one that can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "values::ExternalId")]
     client_row_id: Option<&'a str>,
+    /// Whether this result was stored under the row's idempotency key by an earlier request.
     idempotent: bool,
 }
 
 /// What receipts and events have in common.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Summary<'a> {
+    #[schemars(with = "values::EventId")]
     event_id: String,
+    #[schemars(with = "values::EventName")]
     event_name: &'static str,
+    #[schemars(with = "values::Mode")]
     mode: &'static str,
+    /// The order that the event belongs to; of a lead its `external_id`, else its `order_id`.
+    #[schemars(with = "values::ExternalId")]
     order_id: &'a str,
+    /// When the transaction that recorded it was opened.
+    #[schemars(with = "values::UtcInstant")]
     received_at: String,
     attribution: AttributionBody,
 }
 
 /// An event as it is read back.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RecordedEvent")]
 pub struct EventBody<'a> {
     #[serde(flatten)]
     event: Summary<'a>,
+    /// The event's own id in the merchant's system, where one was given.
+    #[schemars(with = "Option<values::ExternalId>")]
     external_id: Option<&'a str>,
+    /// The money it is about, where it is about any. Of a refund `null` means everything.
+    #[schemars(with = "Option<values::Decimal>")]
     value: Option<String>,
+    /// The currency of `value`.
+    #[schemars(with = "Option<values::CurrencyCode>")]
     currency: Option<&'static str>,
+    /// When the merchant says it happened; without its word, when it was received.
+    #[schemars(with = "values::UtcInstant")]
     occurred_at: String,
+    /// How often it was delivered, the first time included.
+    #[schemars(range(min = 1))]
     times_received: i64,
+    /// How often it was delivered with other content.
+    #[schemars(range(min = 0))]
     times_differed: i64,
+    /// The merchant's own object, as it was sent.
+    #[schemars(with = "Option<values::Metadata>")]
     metadata: Option<&'a RawValue>,
 }
 
-#[derive(Serialize)]
-struct AttributionBody {
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    link: Option<LinkBody>,
+/// Which click the event is credited to.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "status", rename_all = "lowercase")]
+#[schemars(rename = "Attribution")]
+enum AttributionBody {
+    /// Credited to a click.
+    Attributed(LinkBody),
+    /// Recorded without a click, and why.
+    Unattributed {
+        #[schemars(with = "values::UnattributedReason")]
+        reason: &'static str,
+    },
+    /// A refund, cancellation or reversal: always its order's sale's.
+    Inherited,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
 struct LinkBody {
+    /// The click.
+    #[schemars(with = "values::ClickId")]
     click_id: String,
+    /// The short link that was clicked.
+    #[schemars(with = "values::LinkId")]
     url_id: String,
+    /// Its domain.
+    #[schemars(with = "values::LinkId")]
     domain_id: String,
+    /// When it was clicked.
+    #[schemars(with = "values::UtcInstant")]
     clicked_at: String,
 }
 
@@ -136,8 +224,12 @@ impl<'a> Receipt<'a> {
     }
 }
 
-const ACCEPTED: &str = "ACCEPTED";
-const DUPLICATE: &str = "DUPLICATE";
+/// Recorded now.
+pub const ACCEPTED: &str = "ACCEPTED";
+/// Recorded before.
+pub const DUPLICATE: &str = "DUPLICATE";
+/// Refused.
+pub const REJECTED: &str = "REJECTED";
 
 impl StatusWord {
     const fn of(outcome: &StatusOutcome) -> Self {
@@ -166,7 +258,7 @@ impl<'a> RowResult<'a> {
     /// A row that was refused.
     pub const fn rejected(index: usize, client_row_id: Option<&'a str>, problem: ProblemBody<'a>) -> Self {
         let name = RowName { index, client_row_id, idempotent: false };
-        Self::Rejected { name, status: "REJECTED", problem }
+        Self::Rejected { name, status: REJECTED, problem }
     }
 
     /// A row whose stored answer, an object, stands for it.
@@ -214,17 +306,15 @@ impl<'a> EventBody<'a> {
 
 impl AttributionBody {
     fn of(attribution: &Attribution) -> Self {
-        let (reason, link) = match attribution {
-            Attribution::Attributed(link) => (None, Some(link)),
-            Attribution::Unattributed(reason) => (Some(reason.as_str()), None),
-            Attribution::Inherited => (None, None),
-        };
-        let link = link.map(|link| LinkBody {
-            click_id: link.click_id.to_string(),
-            url_id: link.url_id.to_string(),
-            domain_id: link.domain_id.to_string(),
-            clicked_at: instant::format(link.clicked_at),
-        });
-        Self { status: attribution.status(), reason, link }
+        match attribution {
+            Attribution::Attributed(link) => Self::Attributed(LinkBody {
+                click_id: link.click_id.to_string(),
+                url_id: link.url_id.to_string(),
+                domain_id: link.domain_id.to_string(),
+                clicked_at: instant::format(link.clicked_at),
+            }),
+            Attribution::Unattributed(reason) => Self::Unattributed { reason: reason.as_str() },
+            Attribution::Inherited => Self::Inherited,
+        }
     }
 }

@@ -1,24 +1,33 @@
 //! `GET /api/v1/conversions` (contract section 9).
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::answer::EventBody;
 use super::cursor::QueryTag;
+use crate::domain::attribution::Attribution;
 use crate::domain::event::EventName;
 use crate::domain::ids::{ExternalId, InvalidId};
 use crate::http::error::Problem;
 use crate::http::extract::{MerchantCall, Query};
+use crate::http::openapi::values;
 use crate::http::state::AppState;
 use crate::storage::events::{Filter, Page};
 
-const LIMIT_DEFAULT: i64 = 100;
-const LIMIT_MAX: i64 = 500;
+/// How many items a page has unless told otherwise.
+pub const LIMIT_DEFAULT: i64 = 100;
+/// The most that a page may have.
+pub const LIMIT_MAX: i64 = 500;
 
-#[derive(Serialize)]
-struct List<'a> {
+/// A page, newest first.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventList")]
+pub struct List<'a> {
     data: Vec<EventBody<'a>>,
+    /// Give it as `cursor` for the next page, all other parameters as they were; `null` on the last.
+    #[schemars(with = "Option<values::Cursor>")]
     next_cursor: Option<String>,
 }
 
@@ -56,10 +65,10 @@ fn filter(query: &mut Query) -> Filter {
         external_id: query.take("external_id", id),
         url_id: query.take("url_id", |id| Uuid::try_parse(id).map_err(|_| "must be a UUID".to_owned())),
         attribution: query.take("attribution", |status| {
-            ["attributed", "unattributed", "inherited"]
+            Attribution::STATUSES
                 .into_iter()
                 .find(|known| *known == status)
-                .ok_or_else(|| "must be one of attributed, unattributed, inherited".to_owned())
+                .ok_or_else(|| format!("must be one of {}", Attribution::STATUSES.join(", ")))
         }),
         occurred_from: query.instant("occurred_from"),
         occurred_to: query.instant("occurred_to"),

@@ -1,6 +1,6 @@
 //! The merchants' endpoints.
 
-mod answer;
+pub mod answer;
 mod create_conversion;
 mod create_conversions;
 mod cursor;
@@ -13,7 +13,7 @@ mod words;
 pub use create_conversion::create_conversion;
 pub use create_conversions::create_conversions;
 pub use get_conversion::get_conversion;
-pub use list_conversions::list_conversions;
+pub use list_conversions::{LIMIT_DEFAULT, LIMIT_MAX, List, list_conversions};
 pub use order_status::report_order_status;
 pub use respond::respond;
-pub use words::Words;
+pub use words::{Words, refund_id_required};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::answer::{Receipt, RowResult, StatusReceipt};
+use super::answer::{BulkAnswer, BulkSummary, Receipt, RowResult, StatusReceipt};
 use crate::domain::attempt::AttemptOutcome;
 use crate::domain::event::{Dialect, Outcome};
 use crate::domain::submission::{Entry, EntryOutcome, Render, Row, RowContent, RowOutcome, StoredAnswer};
@@ -21,20 +21,8 @@ impl Render for Words {
     }
 
     fn bulk(&self, request_id: &str, rows: &[Row], outcomes: &[RowOutcome]) -> StoredAnswer {
-        #[derive(Serialize)]
-        struct Summary {
-            accepted: usize,
-            duplicate: usize,
-            replayed: usize,
-            rejected: usize,
-        }
-        #[derive(Serialize)]
-        struct Answer<'a> {
-            summary: Summary,
-            results: Vec<RowResult<'a>>,
-        }
         let count = |word| outcomes.iter().filter(|outcome| said(outcome) == word).count();
-        let summary = Summary {
+        let summary = BulkSummary {
             accepted: count(AttemptOutcome::Accepted),
             duplicate: count(AttemptOutcome::Duplicate),
             replayed: count(AttemptOutcome::Replayed),
@@ -54,14 +42,13 @@ impl Render for Words {
                 (RowOutcome::Refused(_) | RowOutcome::Rejected, None) => RowResult::done(index, name, None),
             }
         });
-        StoredAnswer { status: 200, body: text(&Answer { summary, results: results.collect() }) }
+        StoredAnswer { status: 200, body: text(&BulkAnswer { summary, results: results.collect() }) }
     }
 }
 
 /// What is told of one thing reported.
 #[derive(Serialize)]
 #[serde(untagged)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub enum Told<'a> {
     /// Of an event.
     Event(Receipt<'a>),

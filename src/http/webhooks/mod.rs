@@ -9,7 +9,7 @@ use super::api::respond;
 use super::error::{Code, Problem};
 use super::extract::{MerchantCall, drain};
 use super::state::AppState;
-use topic::{Kind, Topic};
+pub use topic::{Kind, Topic};
 
 /// Whether there is a topic of this name.
 pub fn is_topic(name: &str) -> bool {

@@ -1,0 +1,22 @@
+//! Examples. Tests post those of requests to a running service and hold those of answers against
+//! their schemas and against what the service really answers.
+
+pub mod answers;
+pub mod requests;
+
+use serde_json::Value;
+
+/// A body as it may be.
+pub struct Example {
+    /// Its name among the others.
+    pub name: &'static str,
+    /// What it shows.
+    pub summary: &'static str,
+    /// The body.
+    pub value: Value,
+}
+
+/// An example.
+const fn example(name: &'static str, summary: &'static str, value: Value) -> Example {
+    Example { name, summary, value }
+}
