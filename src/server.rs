@@ -148,7 +148,8 @@ pub async fn build_with<S: BatchStore>(
         limits,
         rate_limits: RateLimits::new(config),
         attempts: RefusedAttempts::new(journal, &config.journal, config.peer.table_entries),
-        body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max)),
+        body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
+        bulk_body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         draining: Arc::new(AtomicBool::new(false)),
     });
     let (api, api_address) = api_server(config, state.clone())?;
@@ -193,13 +194,16 @@ impl BoundServer {
         }
         // With the last sender the writer's queue ends, after everything in it.
         drop(state);
-        let joining = tokio::task::spawn_blocking(move || writer_threads.join());
-        if tokio::time::timeout(WRITER_END_MAX, joining).await.is_err() {
+        let writer = tokio::task::spawn_blocking(move || writer_threads.join());
+        let housekeeper = tokio::task::spawn_blocking(move || housekeeper.join());
+        // What the housekeeper has not written by then is lost, as it may be: nobody was promised it.
+        let (writer, _) = tokio::join!(
+            tokio::time::timeout(WRITER_END_MAX, writer),
+            tokio::time::timeout(WRITER_END_MAX, housekeeper)
+        );
+        if writer.is_err() {
             return Err(ServeError::WriterStuck);
         }
-        // What it has not written by then is lost, as it may be: nobody was promised it.
-        let joining = tokio::task::spawn_blocking(move || housekeeper.join());
-        let _ = tokio::time::timeout(WRITER_END_MAX, joining).await;
         tracing::info!("everything taken is on disk");
         match failed {
             Some(Ok(Err(error))) => Err(error.into()),

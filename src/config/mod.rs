@@ -232,11 +232,12 @@ impl Config {
         within("server.max_connections", number(self.server.max_connections), 8, 1_000_000)?;
         within("server.headers_bytes_max", number(self.server.headers_bytes_max), 1_024, 65_536)?;
         within("server.body_bytes_max", number(self.server.body_bytes_max), 1_024, 1 << 20)?;
-        let body_max = number(self.server.body_bytes_max);
+        // A half is for bulk requests: the largest of either kind must fit into its half.
+        let body_max = number(self.server.body_bytes_max.max(self.server.bulk_body_bytes_max));
         within(
             "server.bodies_in_flight_bytes_max",
             number(self.server.bodies_in_flight_bytes_max),
-            body_max,
+            2 * body_max,
             1 << 31,
         )?;
         within("database.pool_size", self.database.pool_size.into(), 1, 1_000)?;
@@ -250,7 +251,8 @@ impl Config {
         within("ingest.bulk_rows_max", number(self.ingest.bulk_rows_max), 1, 1_000)?;
         within("server.bulk_body_bytes_max", number(self.server.bulk_body_bytes_max), 1_024, 1 << 24)?;
         within("idempotency.ttl_hours", self.idempotency.ttl_hours.into(), 1, 720)?;
-        let wait_max = i128::from(self.ingest.answer_timeout_s) * 1_000;
+        // Else who waits is told 503 before it could be told 409.
+        let wait_max = i128::from(self.ingest.answer_timeout_s) * 1_000 - 100;
         within("idempotency.wait_ms", self.idempotency.wait_ms.into(), 100, wait_max)?;
         within("idempotency.sweep_s", self.idempotency.sweep_s.into(), 1, 3_600)?;
         let Plans { free, pro, business, enterprise } = &self.plans;

@@ -33,8 +33,6 @@ pub struct StatusReport {
     pub status: OrderStatus,
     /// When, by the merchant.
     pub updated_at: Option<DateTime<Utc>>,
-    /// The click token as sent: stored with the body, never used.
-    pub token: Option<String>,
     /// Why, in the merchant's words.
     pub reason: Option<String>,
     /// The merchant's object, as sent.
@@ -150,8 +148,9 @@ pub fn parse(body: &[u8], source: StatusSource, now: DateTime<Utc>) -> Result<St
     }
     let sent = top.order_status("status");
     let updated_at = top.event_time("statusUpdatedAt", now);
-    let alias = top.text("nim_ct");
-    let token = top.text("clickId").or(alias).map(str::to_owned);
+    // Stored with the body, never used.
+    top.text("clickId");
+    top.text("nim_ct");
     let reason = top.prose("reason", REASON_CHARS_MAX).map(str::to_owned);
     let metadata = top.metadata("metadata");
     let has_status = top.has("status");
@@ -172,7 +171,7 @@ pub fn parse(body: &[u8], source: StatusSource, now: DateTime<Utc>) -> Result<St
         (StatusSource::Body, None) => return invalid(errors),
     };
     match order {
-        Some(order) => Ok(StatusReport { order, status, updated_at, token, reason, metadata }),
+        Some(order) => Ok(StatusReport { order, status, updated_at, reason, metadata }),
         None => invalid(errors),
     }
 }

@@ -33,6 +33,8 @@ pub struct AppState {
     pub rate_limits: RateLimits,
     /// Bytes of bodies that may yet be held at this moment.
     pub body_bytes: Arc<Semaphore>,
+    /// The same of bulk requests' bodies: a few of them must not keep out everybody.
+    pub bulk_body_bytes: Arc<Semaphore>,
     /// Set when the service is to end: connections are closed after their next answer.
     pub draining: Arc<AtomicBool>,
 }

@@ -54,6 +54,9 @@ impl Ingest {
                         id: format!("{}/{index}", call.attempt.id),
                     });
                     let body = String::from_utf8_lossy(text);
+                    // A refund without an id of its own is told from others by the operation that brings
+                    // it: the row's, else the whole request's.
+                    let key = key.or_else(|| call.idempotency_key.clone());
                     RowContent::Entry { claim, entry: maker.event(callback, &body, key) }
                 }
             };

@@ -36,7 +36,6 @@ impl<'a> EntryMaker<'a> {
             order: callback.event.order().clone(),
             status,
             updated_at: None,
-            token: None,
             reason: None,
             metadata: None,
         });

@@ -66,12 +66,6 @@ pub fn check_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
             found.server_encoding
         )));
     }
-    if found.server_encoding != "UTF8" {
-        return Err(StoreError::Unusable(format!(
-            "the database's encoding is {}: ids may hold any character, so it must be UTF8",
-            found.server_encoding
-        )));
-    }
     for (name, value) in [("synchronous_commit", found.synchronous_commit), ("fsync", found.fsync)] {
         if value == "off" {
             return Err(StoreError::Unusable(format!(

@@ -135,7 +135,12 @@ pub struct Delivery {
 impl Submission {
     /// About how much memory it holds, in bytes.
     pub fn weight(&self) -> usize {
-        512 + self.entries().map(Entry::weight).sum::<usize>()
+        let rows: &[Row] = match self.content.as_ref() {
+            Content::One(_) => &[],
+            Content::Bulk(rows) => rows,
+        };
+        let rows: usize = rows.iter().map(Row::own_weight).sum();
+        512 + rows + self.entries().map(Entry::weight).sum::<usize>()
     }
 
     /// How many things it reports, at least 1.
@@ -211,6 +216,17 @@ impl Row {
             RowContent::Entry { claim, .. } => claim.as_ref(),
             RowContent::Rejected { .. } => None,
         }
+    }
+
+    /// What it takes besides its entry: a refused row takes memory, too.
+    fn own_weight(&self) -> usize {
+        let errors = match &self.content {
+            RowContent::Rejected { rejection: Rejection::Invalid(errors), .. } => {
+                errors.iter().map(|error| 96 + error.pointer.len() + error.message.len()).sum()
+            }
+            RowContent::Rejected { .. } | RowContent::Entry { .. } => 0,
+        };
+        size_of::<Self>() + errors
     }
 
     /// The order that it is about.

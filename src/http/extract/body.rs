@@ -26,6 +26,14 @@ pub struct Body {
     pub permit: OwnedSemaphorePermit,
 }
 
+/// How large a body may be, and the memory that it is taken from.
+pub struct BodyRoom {
+    /// The largest.
+    pub bytes_max: usize,
+    /// Bytes that may yet be held, all bodies of its kind together.
+    pub memory: Arc<Semaphore>,
+}
+
 /// Refuses a body that is announced to be too large.
 pub async fn check_length(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<(), Problem> {
     let length = content_length(request)?;
@@ -37,8 +45,9 @@ pub async fn check_length(request: &HttpRequest, payload: &mut Payload, limit: u
 }
 
 /// Reads the whole body, whose length was checked.
-pub async fn read(payload: &mut Payload, limit: usize, state: &AppState) -> Result<Body, Problem> {
-    let reading = tokio::time::timeout(state.limits.body_timeout, collect(payload, limit, &state.body_bytes));
+pub async fn read(payload: &mut Payload, room: &BodyRoom, state: &AppState) -> Result<Body, Problem> {
+    let limit = room.bytes_max;
+    let reading = tokio::time::timeout(state.limits.body_timeout, collect(payload, limit, &room.memory));
     match reading.await {
         Ok(Err(problem)) if problem.code == Code::Overloaded => {
             drain(payload).await;

@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use chrono::TimeDelta;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::body::{self, Body};
+use super::body::{self, Body, BodyRoom};
 use super::client::client_of;
 use super::headers::{external_event_id, idempotency_key, signature_headers};
 use crate::domain::access::{Circumstances, Verified};
@@ -21,7 +21,7 @@ use crate::domain::signature::{Covered, Digests, IdempotencyKey, Scheme, SignedH
 use crate::http::api::Words;
 use crate::http::error::{Code, Problem};
 use crate::http::request_context::{CallNotes, note, noted};
-use crate::http::state::{AppState, HttpLimits};
+use crate::http::state::AppState;
 use crate::ingest::{BulkFormat, Call, IngestError, Prepared};
 
 /// A verified call on a merchant's endpoint.
@@ -49,7 +49,10 @@ impl FromRequest for MerchantCall {
     type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        extract(request, payload, |limits| limits.body_bytes_max)
+        extract(request, payload, |state| BodyRoom {
+            bytes_max: state.limits.body_bytes_max,
+            memory: state.body_bytes.clone(),
+        })
     }
 }
 
@@ -58,7 +61,10 @@ impl FromRequest for BulkCall {
     type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let call = extract(request, payload, |limits| limits.bulk_body_bytes_max);
+        let call = extract(request, payload, |state| BodyRoom {
+            bytes_max: state.limits.bulk_body_bytes_max,
+            memory: state.bulk_body_bytes.clone(),
+        });
         Box::pin(async { call.await.map(Self) })
     }
 }
@@ -66,7 +72,7 @@ impl FromRequest for BulkCall {
 fn extract(
     request: &HttpRequest,
     payload: &mut Payload,
-    body_bytes_max: fn(&HttpLimits) -> usize,
+    room: fn(&AppState) -> BodyRoom,
 ) -> Extracting<MerchantCall> {
     let request = request.clone();
     let mut payload = payload.take();
@@ -75,7 +81,7 @@ fn extract(
             .app_data::<web::Data<AppState>>()
             .cloned()
             .ok_or_else(|| Problem::new(Code::InternalError, "The service is not set up."))?;
-        verify(&request, &mut payload, &state, body_bytes_max(&state.limits)).await
+        verify(&request, &mut payload, &state, room(&state)).await
     })
 }
 
@@ -138,17 +144,17 @@ async fn verify(
     request: &HttpRequest,
     payload: &mut Payload,
     state: &AppState,
-    body_bytes_max: usize,
+    room: BodyRoom,
 ) -> Result<MerchantCall, Problem> {
     let (limits, clock) = (&state.rate_limits, state.ingest.clock.as_ref());
     let client = client_of(request, &state.limits.trusted_proxies);
     note(request, |notes| introduce(notes, request, state, client));
-    body::check_length(request, payload, body_bytes_max).await?;
+    body::check_length(request, payload, room.bytes_max).await?;
     if let Err(problem) = limits.admit(client, clock.monotonic()) {
         body::drain(payload).await;
         return Err(problem);
     }
-    let proven = prove(request, payload, state, (client, body_bytes_max)).await;
+    let proven = prove(request, payload, state, (client, room)).await;
     let Proven { verified, idempotency_key, external_event_id, body } =
         proven.inspect_err(|problem| limits.charge(client, problem, clock.monotonic()))?;
     note(request, |notes| notes.key_id = Some(verified.key_id().to_string()));
@@ -188,9 +194,9 @@ async fn prove(
     request: &HttpRequest,
     payload: &mut Payload,
     state: &AppState,
-    (client, body_bytes_max): (Option<IpAddr>, usize),
+    (client, room): (Option<IpAddr>, BodyRoom),
 ) -> Result<Proven, Problem> {
-    let body = body::read(payload, body_bytes_max, state).await?;
+    let body = body::read(payload, &room, state).await?;
     let digests = Digests::of(&body.bytes);
     note(request, |notes| {
         notes.body = Some(body.bytes.clone());

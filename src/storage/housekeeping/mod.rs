@@ -4,6 +4,7 @@
 //! Nothing here is waited for by a caller. Its commits do not wait for the disk, and it may drop what
 //! it cannot write, which is counted.
 
+mod sweep;
 mod worker;
 
 use std::sync::Arc;

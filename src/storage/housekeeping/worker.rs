@@ -4,30 +4,38 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use super::sweep::Sweep;
 use super::{Refused, Retention};
 use crate::domain::time::Clock;
 use crate::storage::attempts::{self, AttemptRow, WHOLE_REQUEST};
-use crate::storage::{AnyConnection, Connector, Purpose, StoreError, idempotency};
+use crate::storage::{AnyConnection, Connector, Purpose, StoreError};
 use crate::telemetry::{DropLabels, JournalMetrics};
 
-/// Attempts in one transaction, and how long is waited between two: a flood costs the callbacks no
-/// more than this.
+/// Attempts in one transaction, and how long it is at least from one to the next: a flood costs the
+/// callbacks no more than this.
 const BATCH: usize = 500;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Rows deleted in one transaction, so that no lock is held for long.
-const SWEEP_ROWS: i64 = 500;
+/// How long others have their turn after a transaction of a sweep: SQLite has one writer at a time.
+const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
-/// Transactions of one sweep, so that the journal is not kept waiting for ever.
-const SWEEP_ROUNDS: usize = 200;
+/// How long nothing is done while there is nothing to do.
+const IDLE: Duration = Duration::from_secs(1);
 
 pub struct Worker {
-    connector: Connector,
-    connection: Option<AnyConnection>,
+    store: Store,
     refused: Receiver<Refused>,
     retention: Retention,
+    sweep: Sweep,
+    swept_at: Option<Duration>,
     clock: Arc<dyn Clock>,
     metrics: JournalMetrics,
+}
+
+/// A connection that is made anew after every failure.
+pub struct Store {
+    connector: Connector,
+    connection: Option<AnyConnection>,
 }
 
 impl Worker {
@@ -38,30 +46,28 @@ impl Worker {
         clock: Arc<dyn Clock>,
         metrics: JournalMetrics,
     ) -> Self {
-        Self { connector, connection: None, refused, retention, clock, metrics }
+        let store = Store { connector, connection: None };
+        Self { store, refused, retention, sweep: Sweep::default(), swept_at: None, clock, metrics }
     }
 
     /// Runs until every sender is gone and what they sent is written.
     pub fn run(mut self) {
-        let mut swept: Option<Duration> = None;
         loop {
-            let now = self.clock.monotonic();
-            let due = swept.is_none_or(|at| now.saturating_sub(at) >= self.retention.sweep_every);
-            if due {
-                swept = Some(now);
-                if let Err(error) = self.sweep() {
-                    tracing::warn!(%error, "what is past its time could not be deleted");
-                    self.connection = None;
-                }
-            }
-            match self.refused.recv_timeout(Duration::from_secs(1)) {
+            self.begin_sweep();
+            let wait = if self.sweep.is_done() { IDLE } else { SWEEP_PAUSE };
+            let mut flood = false;
+            match self.refused.recv_timeout(wait) {
                 Ok(first) => {
                     let batch = self.take(first);
                     self.write(&batch);
-                    std::thread::sleep(PAUSE);
+                    flood = true;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let swept = self.sweep_for(PAUSE);
+            if flood {
+                std::thread::sleep(PAUSE.saturating_sub(swept));
             }
         }
     }
@@ -73,7 +79,7 @@ impl Worker {
     }
 
     fn write(&mut self, batch: &[Refused]) {
-        let written = self.transaction(|connection| {
+        let written = self.store.write(|connection| {
             let rows: Vec<AttemptRow<'_>> = batch
                 .iter()
                 .map(|one| AttemptRow::new(&one.attempt, WHOLE_REQUEST, &one.ending, one.elapsed))
@@ -88,50 +94,57 @@ impl Worker {
             Err(error) => {
                 tracing::warn!(%error, attempts = count, "refused attempts could not be journaled");
                 self.metrics.dropped.get_or_create(&DropLabels { reason: "store_failed" }).inc_by(count);
-                self.connection = None;
             }
         }
     }
 
-    /// Deletes what is past its time.
-    fn sweep(&mut self) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        self.rounds(|c| idempotency::sweep(c, now, SWEEP_ROWS))?;
-        let oldest = now - self.retention.attempts;
-        let mut merchants = self.transaction(attempts::merchants)?;
-        // Where no key was named.
-        merchants.push(String::new());
-        for merchant in merchants {
-            self.rounds(|c| attempts::delete_before(c, &merchant, oldest, SWEEP_ROWS))?;
-        }
-        let refused_max = self.retention.refused_max;
-        let mut excess = self.transaction(attempts::count_refused)? - refused_max;
-        self.rounds(|c| {
-            if excess <= 0 {
-                return Ok(0);
+    fn begin_sweep(&mut self) {
+        let now = self.clock.monotonic();
+        let every = self.retention.sweep_every;
+        if self.sweep.is_done() && self.swept_at.is_none_or(|at| now.saturating_sub(at) >= every) {
+            self.swept_at = Some(now);
+            match Sweep::begin(&mut self.store, &self.retention, self.clock.now()) {
+                Ok(sweep) => self.sweep = sweep,
+                Err(error) => tracing::warn!(%error, "what is past its time could not be looked for"),
             }
-            let deleted = attempts::delete_oldest_refused(c, excess.min(SWEEP_ROWS))?;
-            excess -= i64::try_from(deleted).unwrap_or(i64::MAX);
-            Ok(deleted)
-        })
+        }
     }
 
-    /// Deletes until nothing is left to delete, a transaction at a time.
-    fn rounds(
+    /// Goes on with the sweep for so long; how long it took. The journal is not kept waiting.
+    fn sweep_for(&mut self, at_most: Duration) -> Duration {
+        let started = self.clock.monotonic();
+        loop {
+            let elapsed = self.clock.monotonic().saturating_sub(started);
+            if self.sweep.is_done() || elapsed >= at_most {
+                return elapsed;
+            }
+            if let Err(error) = self.sweep.step(&mut self.store) {
+                tracing::warn!(%error, "what is past its time could not be deleted");
+                self.sweep = Sweep::default();
+            }
+            std::thread::sleep(SWEEP_PAUSE);
+        }
+    }
+}
+
+impl Store {
+    /// A transaction of which the last ones may be lost with the machine.
+    pub fn write<T>(
         &mut self,
-        mut delete: impl FnMut(&mut AnyConnection) -> Result<usize, StoreError>,
-    ) -> Result<(), StoreError> {
-        for _ in 0..SWEEP_ROUNDS {
-            if self.transaction(&mut delete)? == 0 {
-                break;
-            }
-            // Others have their turn: SQLite has one writer at a time.
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.on_connection(|connection| connection.write_for(Purpose::Housekeeping, work))
     }
 
-    fn transaction<T>(
+    /// A look that holds up nobody.
+    pub fn read<T>(
+        &mut self,
+        work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.on_connection(|connection| connection.read(work))
+    }
+
+    fn on_connection<T>(
         &mut self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -139,6 +152,10 @@ impl Worker {
             Some(connection) => connection,
             none => none.insert(self.connector.connect(Purpose::Housekeeping)?),
         };
-        connection.write_for(Purpose::Housekeeping, work)
+        let result = work(connection);
+        if result.is_err() {
+            self.connection = None;
+        }
+        result
     }
 }

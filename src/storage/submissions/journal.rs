@@ -75,6 +75,9 @@ fn event_in(body: &str) -> Option<EventId> {
     serde_json::from_str::<Told>(body).ok()?.event_id?.parse().ok()
 }
 
+/// How many refused rows of one bulk request are journaled: the first ones. The answer has them all.
+const REFUSED_ROWS_MAX: usize = 100;
+
 /// The lines of a bulk request's refused rows.
 fn refused_rows<'a>(
     submission: &'a Submission,
@@ -86,6 +89,7 @@ fn refused_rows<'a>(
     let numbered = (0i32..).zip(rows.iter().zip(outcomes));
     numbered
         .filter_map(|(number, (row, outcome))| refused_row(row, outcome).map(|end| (submission, number, end)))
+        .take(REFUSED_ROWS_MAX)
         .collect()
 }
 

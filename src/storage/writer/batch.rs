@@ -116,7 +116,7 @@ fn commit_once<S: BatchStore>(
     batch: &[Submission],
     attempt: &mut Attempt<'_>,
 ) -> (Vec<Written>, bool) {
-    let (mut failures, mut refusals) = (0, 0);
+    let (mut failures, mut refusals, mut lost) = (0, 0, false);
     loop {
         let failure = match store.commit(batch, &attempt.context) {
             Ok(outcomes) => return (outcomes.into_iter().map(Ok).collect(), true),
@@ -127,6 +127,7 @@ fn commit_once<S: BatchStore>(
         let give_up = failures > RETRIES_MAX || (attempt.expired)();
         match failure {
             BatchFailure::Lost(why) => {
+                lost = true;
                 if give_up || store.reconnect().is_err() {
                     return (all(batch, &StoreError::Unavailable(why)), false);
                 }
@@ -140,6 +141,11 @@ fn commit_once<S: BatchStore>(
                 return (all(batch, &StoreError::Unavailable(why)), true);
             }
             BatchFailure::Contended(_) => (attempt.pause)(backoff(failures)),
+            // It may be this batch's own first transaction that still has the locks, and may yet commit
+            // with its own instant: nobody can be told what was written.
+            BatchFailure::Blocked { why, .. } if lost => {
+                return (all(batch, &StoreError::Unavailable(why)), true);
+            }
             BatchFailure::Blocked { ref why, .. }
                 if attempt.halve_blocked && batch.len() > 1 && !(attempt.expired)() =>
             {

@@ -52,6 +52,8 @@ struct Lane {
     queue: mpsc::Sender<Pending>,
     /// Its share of the bytes that may wait.
     bytes: Arc<Semaphore>,
+    /// All of it.
+    bytes_max: usize,
     available: Arc<AtomicBool>,
 }
 
@@ -148,7 +150,12 @@ impl Writer {
                 metrics: metrics.clone(),
             };
             spawn(format!("writer-{number}"), Box::new(move || worker.run()))?;
-            lanes.push(Lane { queue: sender, bytes: Arc::new(Semaphore::new(share)), available });
+            lanes.push(Lane {
+                queue: sender,
+                bytes: Arc::new(Semaphore::new(share)),
+                bytes_max: share,
+                available,
+            });
         }
         let writer = Self {
             lanes: Arc::new(lanes),
@@ -177,7 +184,8 @@ impl Writer {
         if !self.durable.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("the database would not keep what it confirms".to_owned()));
         }
-        let weight = u32::try_from(submission.weight()).unwrap_or(u32::MAX);
+        // The largest request must fit into the smallest share: alone, then.
+        let weight = u32::try_from(submission.weight().min(lane.bytes_max)).unwrap_or(u32::MAX);
         let bytes = lane
             .bytes
             .clone()

@@ -20,7 +20,7 @@ const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// How long one batch may be retried and halved while others wait behind it.
-const RESCUE_MAX: Duration = Duration::from_secs(5);
+const RETRYING_MAX: Duration = Duration::from_secs(5);
 
 /// A lane: one connection and what waits for it.
 pub struct Worker<S> {
@@ -93,7 +93,7 @@ impl<S: BatchStore> Worker<S> {
             context,
             halve_blocked: self.rescue.is_none(),
             pause: &mut std::thread::sleep,
-            expired: &|| clock.monotonic().saturating_sub(started) > RESCUE_MAX,
+            expired: &|| clock.monotonic().saturating_sub(started) > RETRYING_MAX,
         };
         let (outcomes, connected) = batch::commit(&mut self.store, &submissions, &mut attempt);
         self.metrics.batch_events.observe(count(submissions.iter().map(Submission::len).sum()));

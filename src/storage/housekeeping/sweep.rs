@@ -1,0 +1,101 @@
+//! Deleting what is past its time, a small transaction at a time, until nothing is left of it.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
+
+use super::Retention;
+use super::worker::Store;
+use crate::storage::{StoreError, attempts, idempotency};
+
+/// Rows deleted in one transaction, so that no lock is held for long.
+const ROWS: i64 = 500;
+
+/// Merchants looked at in one transaction: most have nothing to forget.
+const MERCHANTS: usize = 100;
+
+/// After so many transactions the refused attempts are counted again: another instance may have
+/// deleted them, too.
+const RECOUNT: u32 = 10;
+
+/// What is left to do; nothing, by default.
+#[derive(Default)]
+pub struct Sweep {
+    tasks: VecDeque<Task>,
+}
+
+/// One kind of what is deleted.
+enum Task {
+    /// Expired idempotency keys.
+    Keys { expired_by: DateTime<Utc> },
+    /// Old attempts of these merchants; `''` stands for nobody's.
+    Attempts { merchants: Vec<String>, before: DateTime<Utc> },
+    /// Refused attempts beyond their number.
+    Refused { kept: i64, excess: i64, until_count: u32 },
+}
+
+impl Sweep {
+    /// Looks what there is to do.
+    pub fn begin(store: &mut Store, retention: &Retention, now: DateTime<Utc>) -> Result<Self, StoreError> {
+        let mut merchants = store.read(attempts::merchants)?;
+        merchants.push(String::new());
+        let before = now - retention.attempts;
+        let attempts =
+            merchants.chunks(MERCHANTS).map(|group| Task::Attempts { merchants: group.to_vec(), before });
+        let mut tasks = VecDeque::from([Task::Keys { expired_by: now }]);
+        tasks.extend(attempts);
+        tasks.push_back(Task::Refused { kept: retention.refused_max, excess: 0, until_count: 0 });
+        Ok(Self { tasks })
+    }
+
+    /// Whether there is nothing left to do.
+    pub fn is_done(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Does one transaction of it. A task that fails is not tried again before the next sweep.
+    pub fn step(&mut self, store: &mut Store) -> Result<(), StoreError> {
+        if let Some(mut task) = self.tasks.pop_front()
+            && task.step(store)?
+        {
+            self.tasks.push_front(task);
+        }
+        Ok(())
+    }
+}
+
+impl Task {
+    /// Does one transaction. Whether there is more to do.
+    fn step(&mut self, store: &mut Store) -> Result<bool, StoreError> {
+        match self {
+            Self::Keys { expired_by } => Ok(store.write(|c| idempotency::sweep(c, *expired_by, ROWS))? > 0),
+            Self::Attempts { merchants, before } => {
+                let mut left = ROWS;
+                store.write(|c| {
+                    for merchant in merchants.iter() {
+                        let deleted = attempts::delete_before(c, merchant, *before, left)?;
+                        left -= i64::try_from(deleted).unwrap_or(left);
+                        if left <= 0 {
+                            break;
+                        }
+                    }
+                    Ok(())
+                })?;
+                Ok(left <= 0)
+            }
+            Self::Refused { kept, excess, until_count } => {
+                if *until_count == 0 {
+                    *excess = store.read(attempts::count_refused)? - *kept;
+                    *until_count = RECOUNT;
+                }
+                *until_count -= 1;
+                if *excess <= 0 {
+                    return Ok(false);
+                }
+                let deleted = store.write(|c| attempts::delete_oldest_refused(c, (*excess).min(ROWS)))?;
+                *excess -= i64::try_from(deleted).unwrap_or(i64::MAX);
+                Ok(true)
+            }
+        }
+    }
+}
