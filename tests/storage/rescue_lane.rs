@@ -209,6 +209,18 @@ async fn one_whose_way_is_free_again_does_not_wait_for_hundreds_whose_way_is_not
     expect_accepted(hundreds).await;
 }
 
+#[tokio::test]
+async fn what_may_have_been_written_already_is_not_written_at_another_time() {
+    let bench = start_with_rescue(false, |_| {});
+    block(&bench, [2]);
+    for failure in [BatchFailure::Lost("reset".to_owned()), BatchFailure::Unknown("57P01".to_owned())] {
+        bench.script.failures.lock().unwrap().push_back(failure);
+        let written = bench.writer.write(event(2)).await;
+        assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
+    }
+    assert_eq!((bench.script.tries_of("O-2"), bench.rescue.tries_of("O-2")), (4, 0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rescue_lane_that_lost_its_connection_tells_its_callers_and_goes_on() {
     let bench = start_with_rescue(false, |_| {});

@@ -116,7 +116,9 @@ fn commit_once<S: BatchStore>(
     batch: &[Submission],
     attempt: &mut Attempt<'_>,
 ) -> (Vec<Written>, bool) {
-    let (mut failures, mut refusals, mut lost) = (0, 0, false);
+    let (mut failures, mut refusals) = (0, 0);
+    // Whether a commit may have succeeded unseen.
+    let mut uncertain = false;
     loop {
         let failure = match store.commit(batch, &attempt.context) {
             Ok(outcomes) => return (outcomes.into_iter().map(Ok).collect(), true),
@@ -125,9 +127,9 @@ fn commit_once<S: BatchStore>(
         failures += 1;
         tracing::warn!(?failure, submissions = batch.len(), failures, "a batch was not written");
         let give_up = failures > RETRIES_MAX || (attempt.expired)();
+        uncertain |= !matches!(failure, BatchFailure::Contended(_) | BatchFailure::Blocked { .. });
         match failure {
             BatchFailure::Lost(why) => {
-                lost = true;
                 if give_up || store.reconnect().is_err() {
                     return (all(batch, &StoreError::Unavailable(why)), false);
                 }
@@ -141,15 +143,14 @@ fn commit_once<S: BatchStore>(
                 return (all(batch, &StoreError::Unavailable(why)), true);
             }
             BatchFailure::Contended(_) => (attempt.pause)(backoff(failures)),
-            // It may be this batch's own first transaction that still has the locks, and may yet commit
-            // with its own instant: nobody can be told what was written.
-            BatchFailure::Blocked { why, .. } if lost => {
-                return (all(batch, &StoreError::Unavailable(why)), true);
-            }
             BatchFailure::Blocked { ref why, .. }
                 if attempt.halve_blocked && batch.len() > 1 && !(attempt.expired)() =>
             {
                 return halve(store, batch, why, attempt);
+            }
+            // Written at another time it would be answered otherwise than it may have been stored.
+            BatchFailure::Blocked { why, .. } if uncertain => {
+                return (all(batch, &StoreError::Unavailable(why)), true);
             }
             BatchFailure::Blocked { .. } => return (all(batch, &verdict(failure)), true),
             BatchFailure::Refused(why) | BatchFailure::Unknown(why) if (attempt.expired)() => {
