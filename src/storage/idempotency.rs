@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Text, Timestamp};
+use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamp};
 
 use super::batch_insert::batch_insert;
 use super::schema::idempotency_keys;
@@ -124,36 +124,83 @@ pub fn claim(connection: &mut AnyConnection, rows: &[ClaimRow<'_>]) -> Result<Ve
         .collect()
 }
 
-/// Replaces the answer under a key that this transaction has claimed.
+/// Replaces the answers under keys that this transaction has claimed.
 pub fn store(
     connection: &mut AnyConnection,
-    scope: &KeyScope<'_>,
-    answer: &StoredAnswer,
+    answers: &[(KeyScope<'_>, StoredAnswer)],
 ) -> Result<(), StoreError> {
-    diesel::update(
-        idempotency_keys::table
-            .filter(idempotency_keys::merchant_id.eq(scope.merchant_id.to_string()))
-            .filter(idempotency_keys::mode.eq(scope.mode.as_str()))
-            .filter(idempotency_keys::idempotency_key.eq(scope.key)),
-    )
-    .set((
-        idempotency_keys::status.eq(i32::from(answer.status)),
-        idempotency_keys::body.eq(answer.body.as_str()),
-    ))
-    .execute(connection)?;
+    const POSTGRES: &str = "UPDATE idempotency_keys AS k SET status = v.status, body = v.body \
+        FROM unnest($1, $2, $3, $4, $5) AS v (merchant_id, mode, idempotency_key, status, body) \
+        WHERE k.merchant_id = v.merchant_id AND k.mode = v.mode AND k.idempotency_key = v.idempotency_key";
+    if answers.is_empty() {
+        return Ok(());
+    }
+    match connection {
+        AnyConnection::Postgres(c) => {
+            let (merchants, modes, keys) = columns(answers.iter().map(|(scope, _)| scope));
+            let statuses: Vec<i32> = answers.iter().map(|(_, answer)| answer.status.into()).collect();
+            let bodies: Vec<&str> = answers.iter().map(|(_, answer)| answer.body.as_str()).collect();
+            diesel::sql_query(POSTGRES)
+                .bind::<Array<Text>, _>(merchants)
+                .bind::<Array<Text>, _>(modes)
+                .bind::<Array<Text>, _>(keys)
+                .bind::<Array<Integer>, _>(statuses)
+                .bind::<Array<Text>, _>(bodies)
+                .execute(c)?;
+        }
+        AnyConnection::Sqlite(c) => {
+            for (scope, answer) in answers {
+                let answer = (
+                    idempotency_keys::status.eq(i32::from(answer.status)),
+                    idempotency_keys::body.eq(answer.body.as_str()),
+                );
+                diesel::update(idempotency_keys::table.find(id(scope))).set(answer).execute(c)?;
+            }
+        }
+    }
     Ok(())
 }
 
-/// Gives a key back: the request that claimed it was refused.
-pub fn release(connection: &mut AnyConnection, scope: &KeyScope<'_>) -> Result<(), StoreError> {
-    diesel::delete(
-        idempotency_keys::table
-            .filter(idempotency_keys::merchant_id.eq(scope.merchant_id.to_string()))
-            .filter(idempotency_keys::mode.eq(scope.mode.as_str()))
-            .filter(idempotency_keys::idempotency_key.eq(scope.key)),
-    )
-    .execute(connection)?;
+/// Gives keys back: the requests that claimed them were refused.
+pub fn release(connection: &mut AnyConnection, scopes: &[KeyScope<'_>]) -> Result<(), StoreError> {
+    const POSTGRES: &str = "DELETE FROM idempotency_keys AS k \
+        USING unnest($1, $2, $3) AS v (merchant_id, mode, idempotency_key) \
+        WHERE k.merchant_id = v.merchant_id AND k.mode = v.mode AND k.idempotency_key = v.idempotency_key";
+    if scopes.is_empty() {
+        return Ok(());
+    }
+    match connection {
+        AnyConnection::Postgres(c) => {
+            let (merchants, modes, keys) = columns(scopes.iter());
+            diesel::sql_query(POSTGRES)
+                .bind::<Array<Text>, _>(merchants)
+                .bind::<Array<Text>, _>(modes)
+                .bind::<Array<Text>, _>(keys)
+                .execute(c)?;
+        }
+        AnyConnection::Sqlite(c) => {
+            for scope in scopes {
+                diesel::delete(idempotency_keys::table.find(id(scope))).execute(c)?;
+            }
+        }
+    }
     Ok(())
+}
+
+fn id<'a>(scope: &KeyScope<'a>) -> (String, &'static str, &'a str) {
+    (scope.merchant_id.to_string(), scope.mode.as_str(), scope.key)
+}
+
+fn columns<'s, 'a: 's>(
+    scopes: impl Iterator<Item = &'s KeyScope<'a>>,
+) -> (Vec<String>, Vec<&'static str>, Vec<&'a str>) {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for (merchant, mode, key) in scopes.map(id) {
+        columns.0.push(merchant);
+        columns.1.push(mode);
+        columns.2.push(key);
+    }
+    columns
 }
 
 /// Deletes up to `limit` keys that have expired by `now`; how many it were.

@@ -14,7 +14,7 @@ use crate::support::{Backend, Caller, Service, eventually, process};
 
 /// Longer than any test takes: nobody is told to come back.
 const FOR_EVER: &str =
-    "[ingest]\nanswer_timeout_s = 60\n[idempotency]\nwait_ms = 60000\n[database]\nwriters = 1\n";
+    "[ingest]\nanswer_timeout_s = 60\n[idempotency]\nwait_ms = 59000\n[database]\nwriters = 1\n";
 
 /// What the holder stores under its key.
 const STORED: &str = r#"{"status":"ACCEPTED","event_id":"evt_of_the_holder"}"#;
@@ -149,7 +149,7 @@ async fn a_service_that_is_told_to_end_does_not_wait_for_what_somebody_else_has_
     holder.claim(&service, "k", &sale("O-held"));
     let mut command = process::command(&service.database, &["serve"]);
     let settings =
-        [("INGEST__ANSWER_TIMEOUT_S", "60"), ("IDEMPOTENCY__WAIT_MS", "60000"), ("SERVER__SHUTDOWN_S", "4")];
+        [("INGEST__ANSWER_TIMEOUT_S", "60"), ("IDEMPOTENCY__WAIT_MS", "59000"), ("SERVER__SHUTDOWN_S", "4")];
     for (name, value) in settings {
         command.env(format!("CONVERSIOND__{name}"), value);
     }

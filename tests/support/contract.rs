@@ -102,7 +102,12 @@ impl Contract {
         let response = match self.operation(method, target) {
             Some(operation) => &operation["responses"][answer.status.to_string()],
             None => {
-                let code = if self.pattern(target).is_some() { "method_not_allowed" } else { "not_found" };
+                let code = match self.pattern(target) {
+                    // A topic that there is not is no path, whatever the method.
+                    Some(pattern) if pattern.ends_with("/{topic}") && answer.status == 404 => "not_found",
+                    Some(_) => "method_not_allowed",
+                    None => "not_found",
+                };
                 let response = &self.document["components"]["responses"][code];
                 let statuses = response
                     .pointer("/content/application~1problem+json/schema/allOf/1/properties/status/enum");

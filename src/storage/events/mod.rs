@@ -1,5 +1,6 @@
 //! The events: append-only but for receipt counters and a late attribution.
 
+mod count;
 mod insert;
 mod list;
 mod originals;

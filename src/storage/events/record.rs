@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+use super::count::{self, Count};
 use super::row::{AttributionColumns, NewRow, column};
 use super::{insert, originals};
 use crate::domain::attribution::Attribution;
@@ -45,16 +46,19 @@ pub fn record(
     let mut known = originals::originals(connection, &known)?;
 
     let mut outcomes: Vec<Option<Outcome>> = batch.iter().map(|_| None).collect();
+    let mut counts = Vec::new();
     for ((identity, _, recorded), inserted) in firsts.iter().zip(inserted) {
         let all = deliveries.get(*identity).map(Vec::as_slice).unwrap_or_default();
         let settled = settle(recorded, inserted, &mut known, identity, all)?;
-        settled.correct(connection, identity, received_at)?;
+        settled.attribute(connection, identity, received_at)?;
+        counts.extend(settled.count(identity));
         for (position, outcome) in settled.outcomes {
             if let Some(slot) = outcomes.get_mut(position) {
                 *slot = Some(outcome);
             }
         }
     }
+    count::count(connection, &counts)?;
     outcomes
         .into_iter()
         .map(|outcome| outcome.ok_or_else(|| StoreError::Refused("a delivery without an outcome".to_owned())))
@@ -129,27 +133,29 @@ impl Settled {
         }
     }
 
-    /// Writes what the insert did not. The row is locked by the insert, so nobody comes between.
-    fn correct(
+    /// What the insert did not count.
+    fn count(&self, identity: &Identity<'_>) -> Option<Count> {
+        let Self { received, differed, .. } = *self;
+        (received != 0 || differed != 0).then(|| Count {
+            merchant_id: identity.merchant_id.to_string(),
+            mode: identity.mode,
+            event_id: self.event.event_id.to_string(),
+            received,
+            differed,
+        })
+    }
+
+    /// Writes a late attribution. The row is locked by the insert, so nobody comes between.
+    fn attribute(
         &self,
         connection: &mut AnyConnection,
         identity: &Identity<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let row = events::table
-            .filter(events::merchant_id.eq(identity.merchant_id.to_string()))
-            .filter(events::mode.eq(identity.mode.as_str()))
-            .filter(events::event_id.eq(self.event.event_id.to_string()));
-        if self.received != 0 || self.differed != 0 {
-            diesel::update(row.clone())
-                .set((
-                    events::times_received.eq(events::times_received + self.received),
-                    events::times_differed.eq(events::times_differed + self.differed),
-                ))
-                .execute(connection)?;
-        }
         if let Some(attribution) = &self.late_attribution {
-            diesel::update(row)
+            let id =
+                (identity.merchant_id.to_string(), identity.mode.as_str(), self.event.event_id.to_string());
+            diesel::update(events::table.find(id))
                 .set((AttributionColumns::of(attribution), events::late_attribution_at.eq(column(now))))
                 .execute(connection)?;
         }

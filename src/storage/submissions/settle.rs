@@ -25,6 +25,7 @@ fn round(
     units: &mut [Unit<'_>],
     takes_part: impl Fn(Part) -> bool,
 ) -> Result<(), StoreError> {
+    let (mut released, mut corrected) = (Vec::new(), Vec::new());
     for index in 0..units.len() {
         let Some(unit) = units.get(index).filter(|unit| unit.proposed.is_some() && takes_part(unit.part))
         else {
@@ -37,9 +38,9 @@ fn round(
         let answer = if unit.runs() { answer(batch, units, unit) } else { None };
         if let Some(scope) = scope(batch, unit) {
             match &answer {
-                None => idempotency::release(connection, &scope)?,
+                None => released.push(scope),
                 Some(answer) if unit.proposed.as_ref() != Some(answer) => {
-                    idempotency::store(connection, &scope, answer)?;
+                    corrected.push((scope, answer.clone()));
                 }
                 Some(_) => {}
             }
@@ -48,6 +49,8 @@ fn round(
             unit.answer = answer;
         }
     }
+    idempotency::release(connection, &released)?;
+    idempotency::store(connection, &corrected)?;
     for index in 0..units.len() {
         let Some(unit) = units.get(index).filter(|unit| takes_part(unit.part)) else { continue };
         if let Fate::Follow(owner) = unit.fate {
