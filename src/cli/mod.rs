@@ -3,9 +3,11 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output, logs and errors to
 //! standard error.
 
+mod attempts;
 mod context;
 mod demo;
 mod doctor;
+mod explain;
 mod health;
 mod key;
 mod master_key;
@@ -14,6 +16,7 @@ mod migrate;
 mod output;
 mod serve;
 mod sign;
+mod signals;
 mod token;
 
 use std::path::PathBuf;
@@ -64,6 +67,10 @@ enum Command {
     MasterKey(master_key::MasterKey),
     /// Print the headers that sign a request.
     Sign(sign::Sign),
+    /// Show the journal: every request to a writing endpoint, whatever became of it.
+    Attempts(attempts::Attempts),
+    /// Say why an event, an attempt or an order is as it is.
+    Explain(explain::Explain),
 }
 
 /// What went wrong, in words for the operator.
@@ -90,6 +97,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::TokenKey(command) => command.run(&context),
         Command::MasterKey(command) => command.run(&context),
         Command::Sign(command) => command.run(&context),
+        Command::Attempts(command) => command.run(&context),
+        Command::Explain(command) => command.run(&context),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

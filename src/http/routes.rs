@@ -12,7 +12,7 @@ use super::{admin, api, webhooks};
 pub struct Endpoint {
     /// Its name.
     pub name: &'static str,
-    /// Whether a POST to it writes: such requests are journaled.
+    /// Whether it takes what is to be written: requests to it are journaled, all but reading ones.
     pub writes: bool,
 }
 
@@ -20,6 +20,7 @@ const CONVERSIONS: &str = "/api/v1/conversions";
 const BULK: &str = "/api/v1/conversions/bulk";
 const CONVERSION: &str = "/api/v1/conversions/{event_id}";
 const ORDER_STATUS: &str = "/api/v1/order-status";
+const ATTEMPTS: &str = "/api/v1/attempts";
 const WEBHOOK: &str = "/api/v1/webhooks/{topic}";
 const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
 
@@ -30,6 +31,7 @@ pub fn endpoint_of(pattern: &str) -> Option<Endpoint> {
         BULK => ("conversions_bulk", true),
         CONVERSION => ("conversion", false),
         ORDER_STATUS => ("order_status", true),
+        ATTEMPTS => ("attempts", false),
         WEBHOOK | WEBHOOK_ALIAS => ("webhooks", true),
         _ => return None,
     };
@@ -66,6 +68,11 @@ pub fn api(config: &mut web::ServiceConfig) {
                 web::resource(ORDER_STATUS)
                     .route(web::post().to(api::report_order_status))
                     .default_service(web::to(|payload| refuse_method("POST", payload))),
+            )
+            .service(
+                web::resource(ATTEMPTS)
+                    .route(web::get().to(api::list_attempts))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
             .service(webhook(WEBHOOK))
             .service(webhook(WEBHOOK_ALIAS))

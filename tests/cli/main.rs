@@ -11,7 +11,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attempts;
 mod database;
+mod explain;
 mod keys;
 mod logs;
 mod master_key;

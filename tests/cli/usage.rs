@@ -3,8 +3,20 @@
 use crate::shell::{backends, run};
 use crate::support::Backend;
 
-const COMMANDS: [&str; 10] =
-    ["serve", "migrate", "doctor", "health", "merchant", "key", "token", "token-key", "master-key", "sign"];
+const COMMANDS: [&str; 12] = [
+    "serve",
+    "migrate",
+    "doctor",
+    "health",
+    "merchant",
+    "key",
+    "token",
+    "token-key",
+    "master-key",
+    "sign",
+    "attempts",
+    "explain",
+];
 
 #[test]
 fn help_lists_every_command_and_each_has_its_own() {
@@ -58,6 +70,16 @@ fn wrong_usage_exits_2_and_touches_nothing() {
         &["sign", "--key-id", "k", "--form", "v3", "body.json"],
         &["sign", "--key-id", "k", "--secret", "whsec_x", "body.json"],
         &["sign", "--key-id", "k", "--secret-file", "-", "-"],
+        &["attempts", "--limit", "0"],
+        &["attempts", "--limit", "10001"],
+        &["attempts", "--outcome", "eaten"],
+        &["attempts", "--mode", "both"],
+        &["attempts", "--merchant", "shop"],
+        &["attempts", "--since", "yesterday"],
+        &["attempts", "--order", ""],
+        &["explain"],
+        &["explain", "ORD-1001", "--mode", "both"],
+        &["explain", "ORD-1001", "--merchant", "shop"],
     ];
     for arguments in cases {
         for json in [&[][..], &["--json"]] {
@@ -77,7 +99,7 @@ fn what_cannot_be_done_exits_1_with_a_word_on_standard_error() {
     let uuid = "2f5e5a3e-8a53-4a1b-9a8e-2d4f7c1b0a99";
     for backend in backends() {
         let database = backend.database();
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 12] = [
             (&["merchant", "set", unknown, "--name", "x"], "there is no merchant mer_"),
             (&["merchant", "suspend", unknown], "there is no merchant mer_"),
             (&["merchant", "resume", unknown], "there is no merchant mer_"),
@@ -87,6 +109,9 @@ fn what_cannot_be_done_exits_1_with_a_word_on_standard_error() {
             (&["token", "mint", "--merchant", unknown, "--domain", uuid, "--url", uuid], "no merchant"),
             (&["token", "inspect", "nonsense"], "token"),
             (&["sign", "--key-id", "k", "missing.json"], "CONVERSIOND_SECRET"),
+            (&["attempts", "--merchant", unknown], "there is no merchant mer_"),
+            (&["explain", "ORD-1001", "--merchant", unknown], "there is no merchant mer_"),
+            (&["explain", "ORD-1001"], "nothing is known of ORD-1001"),
         ];
         for (arguments, words) in cases {
             run(&database, arguments).failed_saying(&[words]);
@@ -99,13 +124,14 @@ fn what_cannot_be_done_exits_1_with_a_word_on_standard_error() {
 fn results_are_one_line_of_json_with_the_flag_and_text_for_people_without() {
     for backend in backends() {
         let database = backend.database();
-        let cases: [&[&str]; 6] = [
+        let cases: [&[&str]; 7] = [
             &["migrate"],
             &["doctor"],
             &["merchant", "list"],
             &["key", "list"],
             &["token-key", "rotate"],
             &["master-key", "rewrap"],
+            &["attempts"],
         ];
         for arguments in cases {
             // The flag may stand before the command as well as behind it.

@@ -5,6 +5,7 @@ pub mod backend;
 pub mod caller;
 pub mod clock;
 pub mod cluster;
+mod journal;
 mod problem;
 pub mod process;
 pub mod raw;
