@@ -3,10 +3,12 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output, logs and errors to
 //! standard error.
 
+mod attempts;
 mod context;
 mod demo;
 mod diagnose;
 mod doctor;
+mod explain;
 mod health;
 mod input;
 mod key;
@@ -17,6 +19,7 @@ mod openapi;
 mod output;
 mod serve;
 mod sign;
+mod signals;
 mod token;
 
 use std::path::PathBuf;
@@ -71,6 +74,10 @@ enum Command {
     Diagnose(diagnose::Diagnose),
     /// Print the description of the API that `GET /openapi.json` serves.
     Openapi,
+    /// Show the journal: every request to a writing endpoint, whatever became of it.
+    Attempts(attempts::Attempts),
+    /// Say why an event, an attempt or an order is as it is.
+    Explain(explain::Explain),
 }
 
 /// What went wrong, in words for the operator.
@@ -99,6 +106,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sign(command) => command.run(&context),
         Command::Diagnose(command) => command.run(&context),
         Command::Openapi => openapi::run(&context),
+        Command::Attempts(command) => command.run(&context),
+        Command::Explain(command) => command.run(&context),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

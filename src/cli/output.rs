@@ -19,6 +19,21 @@ impl Output {
         Self { json }
     }
 
+    /// Whether results are JSON.
+    pub const fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints a line of a result that has no end, in either form.
+    ///
+    /// # Errors
+    /// When nobody takes it: a full disk, a closed pipe.
+    pub fn line(self, line: &str) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}")?;
+        out.flush()
+    }
+
     /// Prints a result.
     ///
     /// # Errors

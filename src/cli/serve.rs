@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Context, Failure, demo};
+use super::{Context, Failure, demo, signals};
 use crate::config::DEFAULTS;
 use crate::server::{self, Dependencies};
 use crate::system::{SystemClock, SystemEntropy};
@@ -41,7 +40,8 @@ impl Serve {
             .enable_all()
             .build()?;
         let served = runtime.block_on(async {
-            let shutdown = shutdown_signal()?;
+            // The handlers stand before the first connection is taken.
+            let shutdown = signals::shutdown()?;
             let bound = server::build(&context.config, dependencies).await?;
             if let Some(demo) = &demo {
                 demo.show(&context, bound.api_address)?;
@@ -52,16 +52,4 @@ impl Serve {
         runtime.shutdown_timeout(Duration::from_millis(500));
         served
     }
-}
-
-/// Completes on SIGTERM or SIGINT. The handlers stand before the first connection is taken.
-fn shutdown_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -52,6 +52,54 @@ pub struct Ending {
     pub event: Option<EventId>,
 }
 
+/// A line of the journal as it is read: a request, or a refused row of a bulk request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journaled {
+    /// The request, and which of its rows.
+    pub place: LinePlace,
+    /// The owner of the key that was named; `None` = nobody's key.
+    pub merchant: Option<MerchantId>,
+    /// That key's mode.
+    pub mode: Option<Mode>,
+    /// When the request's head was there.
+    pub started_at: DateTime<Utc>,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// The client's address, proxies taken off.
+    pub peer: Option<String>,
+    /// The key as named.
+    pub key_id: Option<String>,
+    /// The request's id, the caller's or ours.
+    pub request_id: String,
+    /// The body's SHA-256 in hex, where the body was read.
+    pub body_sha256: Option<String>,
+    /// Its size, as far as it was read.
+    pub body_bytes: i64,
+    /// How it ended, in one word.
+    pub outcome: AttemptOutcome,
+    /// The answer's status; 0 when the caller left before it.
+    pub status: u16,
+    /// The exact reason.
+    pub reason: String,
+    /// Where the first error stands.
+    pub error_pointer: Option<String>,
+    /// The order, where one could be read.
+    pub order: Option<String>,
+    /// The event recorded, or the original.
+    pub event: Option<EventId>,
+    /// From the head to the answer or the commit.
+    pub elapsed_us: i64,
+}
+
+/// A line's place in the journal: requests stand by their ids, so by time, each before its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinePlace {
+    /// The request.
+    pub attempt: AttemptId,
+    /// The index of its row; `None` = the request itself.
+    pub row: Option<u32>,
+}
+
 /// How an attempt ended, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {

@@ -33,6 +33,12 @@ macro_rules! type_id {
                 Self(uuid_v7(at, entropy))
             }
 
+            /// The smallest id that one of this millisecond can have: ids stand in the order of time.
+            pub fn first_at(at: DateTime<Utc>) -> Self {
+                let millis = u128::try_from(at.timestamp_millis()).unwrap_or(0);
+                Self(Uuid::from_u128(millis << 80))
+            }
+
             /// The id that stands for this UUID.
             pub const fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)
@@ -215,6 +221,25 @@ mod tests {
         assert!(merchant.parse::<MerchantId>().is_ok());
         assert!(merchant.parse::<EventId>().is_err());
         assert!(merchant.to_uppercase().parse::<MerchantId>().is_err());
+    }
+
+    #[test]
+    fn ids_stand_in_the_order_of_time() {
+        struct Fixed(u8);
+        impl Entropy for Fixed {
+            fn fill(&self, bytes: &mut [u8]) {
+                bytes.fill(self.0);
+            }
+        }
+        let at = |millis| DateTime::from_timestamp_millis(millis).unwrap();
+        let (low, high) = (Fixed(0), Fixed(0xff));
+        for millis in [0, 1, 1_764_109_104_123] {
+            let first = AttemptId::first_at(at(millis));
+            assert!(first <= AttemptId::generate(at(millis), &low));
+            assert!(AttemptId::generate(at(millis), &high) < AttemptId::first_at(at(millis + 1)));
+            assert!(first.to_string() < AttemptId::generate(at(millis), &low).to_string());
+        }
+        assert_eq!(AttemptId::first_at(at(-5)), AttemptId::first_at(at(0)));
     }
 
     #[test]

@@ -4,17 +4,21 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::dev::ServiceRequest;
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
 
 use super::error::Problem;
+use super::extract::client_of;
 use super::request_context::{CallNotes, RequestId};
+use super::routes::Endpoint;
+use super::state::AppState;
 use crate::config;
 use crate::domain::attempt::{Attempt, AttemptOutcome, Ending};
 use crate::domain::event::order_hint;
 use crate::domain::ids::AttemptId;
 use crate::domain::peer_failures::{Peer, PeerFailures};
 use crate::domain::rate_limit::RateLimit;
-use crate::ingest::Ingest;
+use crate::domain::time::cut_to_micros;
 use crate::storage::housekeeping::Journal;
 
 /// The way of refused attempts into the journal. Recorded ones are journaled with their effects.
@@ -26,6 +30,9 @@ pub struct RefusedAttempts {
 
 /// How many seconds' worth of attempts a peer may have journaled at once.
 const BURST_S: u32 = 10;
+
+/// How much of a key's name is journaled; real ones are shorter.
+const KEY_CHARS_MAX: usize = 64;
 
 /// Why a request was refused, for the journal.
 pub struct Reason {
@@ -43,29 +50,44 @@ impl Reason {
     }
 }
 
-/// The attempt that a request to a writing endpoint is, before anything of it is looked at.
+/// The attempt that a request to a writing endpoint is, before anything of it is judged: also what is
+/// refused for its head or its path is told to the owner of the key that it names.
+///
+/// A reading method asks for nothing to be written, so it makes none.
 pub fn begin(
     request: &ServiceRequest,
-    ingest: &Ingest,
-    endpoint: Option<&'static str>,
+    state: &AppState,
+    endpoint: Option<Endpoint>,
     request_id: &RequestId,
     started: Duration,
 ) -> Option<Attempt> {
-    let endpoint = endpoint.filter(|_| request.method() == Method::POST)?;
-    let now = ingest.clock.now();
+    let endpoint = endpoint.filter(|endpoint| endpoint.writes && !request.method().is_safe())?;
+    let ingest = &state.ingest;
+    let now = cut_to_micros(ingest.clock.now());
+    let named = key_named(request.headers());
+    let (merchant, mode) = named.and_then(|named| ingest.keyring.owner_of(named)).unzip();
     Some(Attempt {
         id: AttemptId::generate(now, ingest.entropy.as_ref()),
         started_at: now,
         started,
-        endpoint,
+        endpoint: endpoint.name,
         request_id: request_id.0.clone(),
-        peer: request.peer_addr().map(|peer| peer.ip().to_canonical()),
-        key_id: None,
-        merchant: None,
-        mode: None,
+        peer: client_of(request.request(), &state.limits.trusted_proxies),
+        key_id: named.map(|named| named.chars().filter(char::is_ascii_graphic).take(KEY_CHARS_MAX).collect()),
+        merchant,
+        mode,
         body_sha256: None,
         body_bytes: 0,
     })
+}
+
+/// The key that a request names, if it names one.
+fn key_named(headers: &HeaderMap) -> Option<&str> {
+    let mut lines = headers.get_all("x-api-key");
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line.to_str().ok(),
+        _ => None,
+    }
 }
 
 impl RefusedAttempts {
@@ -83,11 +105,10 @@ impl RefusedAttempts {
         }
     }
 
-    /// Journals an attempt whose caller left before its answer, unless the writer has it.
+    /// Journals an attempt whose caller left before its answer. If the writer has it and records it,
+    /// its line there wins.
     pub fn abandoned(&self, notes: CallNotes, elapsed: Duration) {
-        if !notes.handed_over {
-            self.take(notes, 0, Reason { reason: "client_left", error_pointer: None }, elapsed);
-        }
+        self.take(notes, 0, Reason { reason: "client_left", error_pointer: None }, elapsed);
     }
 
     fn take(&self, notes: CallNotes, status: u16, reason: Reason, elapsed: Duration) {

@@ -37,8 +37,6 @@ pub struct CallNotes {
     pub attempt: Option<Attempt>,
     /// The body, where it was read.
     pub body: Option<Bytes>,
-    /// Whether the writer has the attempt: it is journaled with its effects.
-    pub handed_over: bool,
 }
 
 /// A request's notes, shared by its handler and the middleware around it.

@@ -12,7 +12,7 @@ use super::{admin, api, openapi, webhooks};
 pub struct Endpoint {
     /// Its name.
     pub name: &'static str,
-    /// Whether a POST to it writes: such requests are journaled.
+    /// Whether it takes what is to be written: requests to it are journaled, all but reading ones.
     pub writes: bool,
 }
 
@@ -24,6 +24,8 @@ pub const BULK: &str = "/api/v1/conversions/bulk";
 pub const CONVERSION: &str = "/api/v1/conversions/{event_id}";
 /// What orders come to.
 pub const ORDER_STATUS: &str = "/api/v1/order-status";
+/// The journal.
+pub const ATTEMPTS: &str = "/api/v1/attempts";
 /// Merchants' webhooks.
 pub const WEBHOOK: &str = "/api/v1/webhooks/{topic}";
 /// The same under their older path.
@@ -32,13 +34,14 @@ pub const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
 pub const OPENAPI: &str = "/openapi.json";
 
 /// Every path of the API, the name of its endpoint, and whether that writes.
-const ENDPOINTS: [(&str, &str, bool); 7] = [
+const ENDPOINTS: [(&str, &str, bool); 8] = [
     (CONVERSIONS, "conversions", true),
     (BULK, "conversions_bulk", true),
     (CONVERSION, "conversion", false),
     (ORDER_STATUS, "order_status", true),
     (WEBHOOK, "webhooks", true),
     (WEBHOOK_ALIAS, "webhooks", true),
+    (ATTEMPTS, "attempts", false),
     (OPENAPI, "openapi", false),
 ];
 
@@ -83,6 +86,11 @@ pub fn api(config: &mut web::ServiceConfig) {
                 web::resource(ORDER_STATUS)
                     .route(web::post().to(api::report_order_status))
                     .default_service(web::to(|payload| refuse_method("POST", payload))),
+            )
+            .service(
+                web::resource(ATTEMPTS)
+                    .route(web::get().to(api::list_attempts))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
             .service(
                 web::resource(OPENAPI)

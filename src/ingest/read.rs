@@ -1,11 +1,12 @@
-//! Reading events back.
+//! Reading back: events, and the journal.
 
 use super::Ingest;
+use crate::domain::attempt::{Journaled, LinePlace};
 use crate::domain::event::Recorded;
 use crate::domain::ids::{EventId, MerchantId};
 use crate::domain::merchant::Mode;
-use crate::storage::StoreError;
-use crate::storage::events::{self, Filter, Page};
+use crate::storage::events::{self, Filter};
+use crate::storage::{Page, StoreError, attempts};
 
 impl Ingest {
     /// One of a merchant's events.
@@ -24,8 +25,18 @@ impl Ingest {
         merchant: MerchantId,
         mode: Mode,
         filter: Filter,
-        page: Page,
+        page: Page<EventId>,
     ) -> Result<Vec<Recorded>, StoreError> {
         self.reader.run(move |c| events::list(c, merchant, mode, &filter, page)).await
+    }
+
+    /// A page of a merchant's attempts, newest first. The filter holds the mode.
+    pub async fn attempts(
+        &self,
+        merchant: MerchantId,
+        filter: attempts::Filter,
+        page: Page<LinePlace>,
+    ) -> Result<Vec<Journaled>, StoreError> {
+        self.reader.run(move |c| attempts::list(c, Some(merchant), &filter, page)).await
     }
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::domain::access::KeyDirectory;
+use crate::domain::ids::MerchantId;
+use crate::domain::merchant::Mode;
 use crate::domain::time::Clock;
 use crate::storage::StoreError;
 
@@ -49,6 +51,12 @@ impl Keyring {
             return Err(StoreError::Unavailable("keys could not be read for keys.stale_s".to_owned()));
         }
         Ok(self.directory.load_full())
+    }
+
+    /// Whose key this is and its mode, by the snapshot however old it is: for the journal, nothing is
+    /// judged by it.
+    pub fn owner_of(&self, key_id: &str) -> Option<(MerchantId, Mode)> {
+        self.directory.load().owner_of(key_id)
     }
 
     /// Replaces the snapshot.

@@ -17,15 +17,18 @@ pub mod lock;
 pub mod merchants;
 pub mod migrate;
 mod order_statuses;
+mod page;
 pub mod pool;
 mod postgres;
 mod schema;
 mod sqlite;
 pub mod submissions;
 pub mod token_keys;
+pub mod trail;
 pub mod writer;
 
 pub use any_connection::AnyConnection;
 pub use backend::{Connector, Purpose, check_durability, database_now, ping};
 pub use error::StoreError;
+pub use page::Page;
 pub use pool::Reader;

@@ -12,6 +12,9 @@
 mod support;
 
 mod access;
+mod attempts;
+mod attempts_kept;
+mod attempts_refused;
 mod attribution;
 mod bad_fields;
 mod bad_headers;

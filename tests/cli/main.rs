@@ -11,8 +11,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attempts;
 mod database;
 mod diagnose;
+mod explain;
 mod keys;
 mod logs;
 mod master_key;

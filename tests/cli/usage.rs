@@ -3,7 +3,7 @@
 use crate::shell::{backends, run};
 use crate::support::Backend;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "serve",
     "migrate",
     "doctor",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 11] = [
     "master-key",
     "sign",
     "diagnose",
+    "attempts",
+    "explain",
 ];
 
 #[test]
@@ -75,6 +77,16 @@ fn wrong_usage_exits_2_and_touches_nothing() {
         &["diagnose", "--headers", "h", "--body", "b", "--now", "yesterday"],
         &["diagnose", "--headers", "-", "--body", "-"],
         &["diagnose", "--headers", "h", "--body", "-", "--secret-file", "-"],
+        &["attempts", "--limit", "0"],
+        &["attempts", "--limit", "10001"],
+        &["attempts", "--outcome", "eaten"],
+        &["attempts", "--mode", "both"],
+        &["attempts", "--merchant", "shop"],
+        &["attempts", "--since", "yesterday"],
+        &["attempts", "--order", ""],
+        &["explain"],
+        &["explain", "ORD-1001", "--mode", "both"],
+        &["explain", "ORD-1001", "--merchant", "shop"],
     ];
     for arguments in cases {
         for json in [&[][..], &["--json"]] {
@@ -94,7 +106,7 @@ fn what_cannot_be_done_exits_1_with_a_word_on_standard_error() {
     let uuid = "2f5e5a3e-8a53-4a1b-9a8e-2d4f7c1b0a99";
     for backend in backends() {
         let database = backend.database();
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 12] = [
             (&["merchant", "set", unknown, "--name", "x"], "there is no merchant mer_"),
             (&["merchant", "suspend", unknown], "there is no merchant mer_"),
             (&["merchant", "resume", unknown], "there is no merchant mer_"),
@@ -104,6 +116,9 @@ fn what_cannot_be_done_exits_1_with_a_word_on_standard_error() {
             (&["token", "mint", "--merchant", unknown, "--domain", uuid, "--url", uuid], "no merchant"),
             (&["token", "inspect", "nonsense"], "token"),
             (&["sign", "--key-id", "k", "missing.json"], "CONVERSIOND_SECRET"),
+            (&["attempts", "--merchant", unknown], "there is no merchant mer_"),
+            (&["explain", "ORD-1001", "--merchant", unknown], "there is no merchant mer_"),
+            (&["explain", "ORD-1001"], "nothing is known of ORD-1001"),
         ];
         for (arguments, words) in cases {
             run(&database, arguments).failed_saying(&[words]);
@@ -116,13 +131,14 @@ fn what_cannot_be_done_exits_1_with_a_word_on_standard_error() {
 fn results_are_one_line_of_json_with_the_flag_and_text_for_people_without() {
     for backend in backends() {
         let database = backend.database();
-        let cases: [&[&str]; 6] = [
+        let cases: [&[&str]; 7] = [
             &["migrate"],
             &["doctor"],
             &["merchant", "list"],
             &["key", "list"],
             &["token-key", "rotate"],
             &["master-key", "rewrap"],
+            &["attempts"],
         ];
         for arguments in cases {
             // The flag may stand before the command as well as behind it.

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod clock;
 pub mod cluster;
 pub mod contract;
+mod journal;
 mod problem;
 pub mod process;
 pub mod raw;

@@ -52,6 +52,11 @@ impl RawConnection {
         self.stream.shutdown().await.unwrap();
     }
 
+    /// Hangs up so that the service notices at once, whatever it is doing.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// The next answer, read whole.
     pub async fn answer(&mut self) -> Answer {
         let head_end = loop {

@@ -7,11 +7,13 @@ mod order_dialect;
 mod order_hint;
 mod parse;
 mod recording;
+mod token_hint;
 
 pub use fields::{Errors, FUTURE_MAX, FieldError, Fields, METADATA_BYTES_MAX};
 pub use order_hint::{order_hint, order_hint_of};
 pub use parse::{ParseContext, Rejection, object, parse, read};
 pub use recording::{Identity, Outcome, Recorded, Recording};
+pub use token_hint::token_hint;
 
 use chrono::{DateTime, Utc};
 

@@ -21,7 +21,11 @@ pub fn order_hint_of(object: &Object<'_>) -> Option<ExternalId> {
         Json::String(text) => ExternalId::parse(text).ok(),
         _ => None,
     };
-    id(custom, "related_order_id")
+    let is_lead = matches!(object.get("event_name"), Some(Json::String(name)) if name == "lead");
+    // What identifies a lead is its external_id first (contract 4.3).
+    let of_lead = if is_lead { id(Some(object), "external_id") } else { None };
+    of_lead
+        .or_else(|| id(custom, "related_order_id"))
         .or_else(|| id(custom, "order_id"))
         .or_else(|| id(Some(object), "externalOrderId"))
         .or_else(|| id(Some(object), "external_id"))
@@ -41,6 +45,11 @@ mod tests {
         assert_eq!(hint(r#"{"custom_data":{"order_id":"A","related_order_id":"B"}}"#), Some("B".into()));
         assert_eq!(hint(r#"{"externalOrderId":"C","amount":-1}"#), Some("C".into()));
         assert_eq!(hint(r#"{"external_id":"D"}"#), Some("D".into()));
+        assert_eq!(
+            hint(r#"{"event_name":"lead","external_id":"L","custom_data":{"order_id":"A","value":true}}"#),
+            Some("L".into())
+        );
+        assert_eq!(hint(r#"{"event_name":"lead","custom_data":{"order_id":"A"}}"#), Some("A".into()));
         for nothing in ["", "[]", "{", r#"{"custom_data":{"order_id":7}}"#, r#"{"externalOrderId":""}"#] {
             assert_eq!(hint(nothing), None, "{nothing}");
         }

@@ -24,10 +24,7 @@ pub async fn respond(
         Content::One(entry) => entry.order().cloned(),
         Content::Bulk(_) => None,
     };
-    note(request, |notes| {
-        notes.order = order;
-        notes.handed_over = true;
-    });
+    note(request, |notes| notes.order = order);
     match state.ingest.write(prepared).await? {
         SubmissionOutcome::Refused(conflict) => Err(conflict.into()),
         SubmissionOutcome::Replayed(answer) => {

@@ -20,7 +20,7 @@ use crate::domain::merchant::Merchant;
 use crate::domain::signature::{Covered, Digests, IdempotencyKey, Scheme, SignedHead};
 use crate::http::api::Words;
 use crate::http::error::{Code, Problem};
-use crate::http::request_context::{CallNotes, note, noted};
+use crate::http::request_context::{note, noted};
 use crate::http::state::AppState;
 use crate::ingest::{BulkFormat, Call, IngestError, Prepared};
 
@@ -148,7 +148,6 @@ async fn verify(
 ) -> Result<MerchantCall, Problem> {
     let (limits, clock) = (&state.rate_limits, state.ingest.clock.as_ref());
     let client = client_of(request, &state.limits.trusted_proxies);
-    note(request, |notes| introduce(notes, request, state, client));
     body::check_length(request, payload, room.bytes_max).await?;
     if let Err(problem) = limits.admit(client, clock.monotonic()) {
         body::drain(payload).await;
@@ -168,18 +167,6 @@ async fn verify(
     }
     let Body { bytes: body, permit: _memory } = body;
     Ok(MerchantCall { verified, merchant, idempotency_key, external_event_id, body, _memory })
-}
-
-/// What the journal may know before anything is proven: whose key is named, and who names it.
-fn introduce(notes: &mut CallNotes, request: &HttpRequest, state: &AppState, client: Option<IpAddr>) {
-    let Some(attempt) = &mut notes.attempt else { return };
-    attempt.peer = client;
-    let mut lines = request.headers().get_all("x-api-key");
-    if let (Some(Ok(named)), None) = (lines.next().map(|line| line.to_str()), lines.next()) {
-        let owner = state.ingest.keyring.current().ok().and_then(|directory| directory.owner_of(named));
-        (attempt.merchant, attempt.mode) = owner.unzip();
-        attempt.key_id = Some(named.chars().filter(char::is_ascii_graphic).take(64).collect());
-    }
 }
 
 /// An authentic request, in its time, from where its key may be used.

@@ -7,5 +7,6 @@ mod merchant_call;
 mod query;
 
 pub use body::drain;
+pub use client::client_of;
 pub use merchant_call::{BulkCall, MerchantCall};
 pub use query::Query;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use url::form_urlencoded;
 
 use crate::domain::event::FieldError;
+use crate::domain::ids::{ExternalId, InvalidId};
 use crate::domain::instant;
 use crate::http::error::Problem;
 
@@ -43,6 +44,14 @@ impl Query {
     /// An instant.
     pub fn instant(&mut self, name: &str) -> Option<DateTime<Utc>> {
         self.take(name, |text| instant::parse(text).map_err(|error| error.to_string()))
+    }
+
+    /// An id that the merchant made.
+    pub fn merchants_id(&mut self, name: &str) -> Option<String> {
+        self.take(name, |text| match ExternalId::parse(text) {
+            Ok(id) => Ok(id.as_str().to_owned()),
+            Err(InvalidId(wanted)) => Err(format!("must be {wanted}")),
+        })
     }
 
     /// Notes that `to` does not lie after `from`.

@@ -37,14 +37,13 @@ pub async fn observe(
     let notes = Notes::default();
     notes.add(|notes| {
         notes.endpoint = endpoint.map(|endpoint| endpoint.name);
-        let writing = endpoint.filter(|endpoint| endpoint.writes).map(|endpoint| endpoint.name);
-        notes.attempt = begin(&request, ingest, writing, &id, started);
+        notes.attempt = begin(&request, &state, endpoint, &id, started);
     });
     request.extensions_mut().insert(notes.clone());
     let count = Count::begin(&state, &notes, started);
     let span = tracing::error_span!("request", request_id = %id.0);
     let response = answer(request, next, &state).instrument(span.clone()).await?;
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    let problem = problem_of(&response);
     let notes = notes.read();
     let elapsed = ingest.clock.monotonic().saturating_sub(count.started);
     span.in_scope(|| log(&response, &notes, problem.as_ref(), elapsed));
@@ -83,6 +82,12 @@ async fn answer(
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
 }
 
+/// The problem that an answer is; actix's own errors have none yet.
+fn problem_of(response: &ServiceResponse<BoxBody>) -> Option<Problem> {
+    let error = response.response().error()?;
+    Some(error.as_error::<Problem>().cloned().unwrap_or_else(|| unnamed(response.status())))
+}
+
 /// Puts the request's id into the answer, and into the body of a problem.
 fn finish(
     response: ServiceResponse<BoxBody>,
@@ -90,8 +95,6 @@ fn finish(
     id: &RequestId,
     problem: Option<Problem>,
 ) -> ServiceResponse<BoxBody> {
-    let failed = response.response().error().is_some();
-    let problem = problem.or_else(|| failed.then(|| unnamed(response.status())));
     let mut response = match problem {
         Some(problem) => response.into_response(problem.respond(&id.0)),
         None => response,

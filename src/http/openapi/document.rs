@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::operation::{Operation, OperationObject, Tag};
 use super::{headers, operations, problems, requests, security, values};
-use crate::http::api::List;
 use crate::http::api::answer::{BulkAnswer, EventBody, Receipt, StatusReceipt};
+use crate::http::api::{AttemptBody, List};
 use crate::http::problem_response::ProblemBody;
 use crate::http::state::HttpLimits;
 
@@ -120,7 +120,8 @@ fn declare_answers(generator: &mut SchemaGenerator) {
     generator.subschema_for::<StatusReceipt<'_>>();
     generator.subschema_for::<BulkAnswer<'_>>();
     generator.subschema_for::<EventBody<'_>>();
-    generator.subschema_for::<List<'_>>();
+    generator.subschema_for::<List<EventBody<'_>>>();
+    generator.subschema_for::<List<AttemptBody<'_>>>();
     generator.subschema_for::<ProblemBody<'_>>();
 }
 

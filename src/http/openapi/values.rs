@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use crate::domain::attempt;
 use crate::domain::attribution::{Attribution, Unattributed};
 use crate::domain::event::{self, METADATA_BYTES_MAX};
 use crate::domain::ids;
@@ -48,6 +49,14 @@ values! {
 
     /// A click's id: a TypeID.
     ClickId => { "type": "string", "pattern": type_id("clk"), "examples": ["clk_01kam013kve86btrzkxeedq4gg"] };
+
+    /// An attempt's id: a TypeID.
+    AttemptId => { "type": "string", "pattern": type_id("att"), "examples": ["att_01k86r3hkvfyh8z0rff08k4yyf"] };
+
+    /// How an attempt ended, in one word.
+    AttemptWord => {
+        "type": "string", "enum": attempt::AttemptOutcome::ALL.map(attempt::AttemptOutcome::as_str)
+    };
 
     /// The id of a short link or of its domain, in canonical lower case.
     LinkId => { "type": "string", "format": "uuid" };

@@ -64,6 +64,10 @@ impl<'a> AttemptRow<'a> {
             elapsed_us: i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX),
         }
     }
+
+    fn key(&self) -> (&str, &str, i32) {
+        (&self.merchant_id, &self.attempt_id, self.bulk_row)
+    }
 }
 
 /// What is committed with its effects is the truth: it replaces what was journaled of a caller that
@@ -100,16 +104,20 @@ batch_insert! {
 }
 
 /// Writes lines inside the caller's transaction. No two may be of the same request and row.
-pub fn insert(connection: &mut AnyConnection, rows: &[AttemptRow<'_>]) -> Result<(), StoreError> {
+///
+/// They go in by their key: the journal and the writer may have lines of the same requests, those
+/// whose callers were told "unknown" or left, and must not wait for each other crosswise.
+pub fn insert(connection: &mut AnyConnection, mut rows: Vec<AttemptRow<'_>>) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
+    rows.sort_unstable_by(|a, b| a.key().cmp(&b.key()));
     match connection {
         AnyConnection::Postgres(c) => {
-            InsertBatch::new(rows).execute(c)?;
+            InsertBatch::new(&rows).execute(c)?;
         }
         AnyConnection::Sqlite(c) => {
-            for row in rows {
+            for row in &rows {
                 InsertOne(row).execute(c)?;
             }
         }

@@ -1,7 +1,11 @@
 //! The journal of requests to writing endpoints.
 
+mod by_order;
 mod insert;
+mod list;
 mod retention;
+mod row;
 
 pub(in crate::storage) use insert::{AttemptRow, WHOLE_REQUEST, insert};
+pub use list::{Filter, Owner, among, find, list, newest, owners};
 pub(in crate::storage) use retention::{count_refused, delete_before, delete_oldest_refused, merchants};

@@ -1,20 +1,14 @@
 //! Forgetting: the journal is bounded in age, and in what strangers can add to it.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Text};
-use uuid::Uuid;
+use diesel::sql_types::{BigInt, Bool, Text};
 
 use crate::domain::ids::AttemptId;
 use crate::storage::schema::{attempts, merchants};
 use crate::storage::{AnyConnection, StoreError};
-
-/// The smallest id that an attempt of this millisecond can have.
-pub fn first_id_at(at: DateTime<Utc>) -> String {
-    let millis = u128::try_from(at.timestamp_millis()).unwrap_or(0);
-    AttemptId::from_uuid(Uuid::from_u128(millis << 80)).to_string()
-}
 
 /// The ids of all merchants.
 pub fn merchants(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
@@ -34,7 +28,7 @@ pub fn delete_before(
     const SQLITE: &str = "DELETE FROM attempts WHERE merchant_id = ?1 AND (attempt_id, bulk_row) IN (\
         SELECT attempt_id, bulk_row FROM attempts WHERE merchant_id = ?1 AND attempt_id < ?2 \
         ORDER BY attempt_id LIMIT ?3)";
-    let before = first_id_at(before);
+    let before = AttemptId::first_at(before).to_string();
     let deleted = match connection {
         AnyConnection::Postgres(c) => sql_query(POSTGRES)
             .bind::<Text, _>(merchant_id)
@@ -52,7 +46,9 @@ pub fn delete_before(
 
 /// How many refused attempts there are.
 pub fn count_refused(connection: &mut AnyConnection) -> Result<i64, StoreError> {
-    Ok(attempts::table.filter(attempts::outcome.eq("refused")).count().get_result(connection)?)
+    // Spelled out: with a parameter in its place the whole table would be gone through.
+    let refused = attempts::table.filter(sql::<Bool>("outcome = 'refused'"));
+    Ok(refused.count().get_result(connection)?)
 }
 
 /// Deletes the oldest refused attempts; how many it were.

@@ -9,7 +9,7 @@ use crate::domain::event::{EventName, Recorded};
 use crate::domain::ids::{EventId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::storage::schema::events;
-use crate::storage::{AnyConnection, StoreError};
+use crate::storage::{AnyConnection, Page, StoreError};
 
 /// How much later than its id an event may have been received: ids are made before the queue, and
 /// nothing waits in it for so long.
@@ -41,15 +41,6 @@ pub struct Filter {
     pub received_to: Option<DateTime<Utc>>,
 }
 
-/// Which part of a list.
-#[derive(Debug, Clone, Copy)]
-pub struct Page {
-    /// Only events older than this one.
-    pub before: Option<EventId>,
-    /// How many at most.
-    pub limit: i64,
-}
-
 /// One event of a merchant.
 pub fn find(
     connection: &mut AnyConnection,
@@ -74,7 +65,7 @@ pub fn list(
     merchant: MerchantId,
     mode: Mode,
     filter: &Filter,
-    page: Page,
+    page: Page<EventId>,
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut query = events::table
         .filter(events::merchant_id.eq(merchant.to_string()))
@@ -110,18 +101,12 @@ pub fn list(
     if let Some(from) = filter.received_from {
         // The bound on the id keeps the search within the primary key's range.
         query = query.filter(events::received_at.ge(column(from)));
-        query = query.filter(events::event_id.ge(first_id_at(from - ID_LEAD_MAX)));
+        query = query.filter(events::event_id.ge(EventId::first_at(from - ID_LEAD_MAX).to_string()));
     }
     if let Some(to) = filter.received_to {
         query = query.filter(events::received_at.lt(column(to)));
-        query = query.filter(events::event_id.lt(first_id_at(to + ID_LAG_MAX)));
+        query = query.filter(events::event_id.lt(EventId::first_at(to + ID_LAG_MAX).to_string()));
     }
     let rows: Vec<Row> = query.load(connection)?;
     rows.into_iter().map(Row::into_recorded).collect()
-}
-
-/// The smallest id that an event of this millisecond can have.
-fn first_id_at(at: DateTime<Utc>) -> String {
-    let millis = u128::try_from(at.timestamp_millis()).unwrap_or(0);
-    EventId::from_uuid(Uuid::from_u128(millis << 80)).to_string()
 }

@@ -7,5 +7,7 @@ mod originals;
 mod record;
 mod row;
 
-pub use list::{Filter, Page, find, list};
+pub use super::Page;
+pub use list::{Filter, find, list};
 pub use record::record;
+pub(in crate::storage) use row::Row;

@@ -84,7 +84,7 @@ impl Worker {
                 .iter()
                 .map(|one| AttemptRow::new(&one.attempt, WHOLE_REQUEST, &one.ending, one.elapsed))
                 .collect();
-            attempts::insert(connection, &rows)
+            attempts::insert(connection, rows)
         });
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         match written {

@@ -39,7 +39,7 @@ pub fn write(
             AttemptRow::new(&submission.attempt, *bulk_row, ending, elapsed)
         })
         .collect();
-    attempts::insert(connection, &rows)
+    attempts::insert(connection, rows)
 }
 
 fn order_of(submission: &Submission) -> Option<ExternalId> {

@@ -154,6 +154,32 @@ pub fn lists() -> Vec<Example> {
     ]
 }
 
+/// Pages of the journal.
+pub fn attempts() -> Vec<Example> {
+    let refused = json!({
+        "attempt_id": "att_01k86r3hkvfyh8z0rff08k4yyf",
+        "started_at": "2026-01-15T10:30:00.482913Z",
+        "endpoint": "conversions",
+        "peer": "198.51.100.7",
+        "key_id": "ak_live_0123456789abcdefghijklmn",
+        "request_id": "01a2015d2afb7c7e832ef814cb1f0d3f",
+        "body_sha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        "body_bytes": 131,
+        "outcome": "refused",
+        "status": 401,
+        "reason": "SIG_BAD_SIGNATURE",
+        "error_pointer": null,
+        "order_id": "ORD-1001",
+        "event_id": null,
+        "elapsed_us": 412,
+    });
+    vec![example(
+        "page",
+        "A request that was not signed rightly",
+        json!({ "data": [refused], "next_cursor": null }),
+    )]
+}
+
 /// The document, in short.
 pub fn document() -> Vec<Example> {
     vec![example(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::body_limit;
-use crate::http::api::answer::Receipt;
+use crate::http::api::answer::{EventBody, Receipt};
 use crate::http::api::{LIMIT_DEFAULT, LIMIT_MAX, List};
 use crate::http::openapi::examples::{answers, requests};
 use crate::http::openapi::headers::{
@@ -78,7 +78,7 @@ pub fn list() -> Operation {
             headers: &[],
             content: Some(Content {
                 media_type: "application/json",
-                schema: reference::<List<'_>>(),
+                schema: reference::<List<EventBody<'_>>>(),
                 examples: answers::lists(),
             }),
         }],

@@ -1,6 +1,7 @@
 //! The operations, a file a path. **A new endpoint is a file here and a line in [`all`]**, beside its
 //! path in `routes.rs`; tests compare the two.
 
+mod attempts;
 mod bulk;
 mod conversion;
 mod conversions;
@@ -21,6 +22,7 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         order_status::report(limits),
         webhooks::receive(limits),
         webhooks::receive_alias(limits),
+        attempts::list(),
         document::get(),
     ]
 }
