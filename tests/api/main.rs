@@ -19,6 +19,7 @@ mod bad_json;
 mod bad_requests;
 mod clocks;
 mod conversions;
+mod described;
 mod limits;
 mod money;
 mod openapi;

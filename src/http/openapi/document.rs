@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::operation::{Operation, OperationObject, Tag};
 use super::{headers, operations, problems, requests, security, values};
 use crate::http::api::List;
-use crate::http::api::answer::{BulkAnswer, EventBody, Receipt, StatusReceipt};
+use crate::http::api::answer::{EventBody, Receipt, StatusReceipt};
+use crate::http::api::bulk_answer::BulkAnswer;
 use crate::http::problem_response::ProblemBody;
 use crate::http::state::HttpLimits;
 
