@@ -24,6 +24,7 @@ mod bulk;
 mod bulk_rows;
 mod clocks;
 mod conversions;
+mod described;
 mod idempotency;
 mod key_expiry;
 mod keys_at_once;

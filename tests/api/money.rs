@@ -184,6 +184,7 @@ async fn order_amount_and_its_alias_must_agree() {
     }
     for (members, errors) in [
         (r#""orderAmount":"10.00","amount":"10.01""#, &["/amount conflict"][..]),
+        (r#""orderAmount":"10.00","amount":"10.000""#, &["/amount invalid_amount"]),
         (r#""orderAmount":"-1""#, &["/orderAmount invalid_amount"]),
         (r#""amount":1.001"#, &["/amount invalid_amount"]),
         (r#""couponCode":"X""#, &["/orderAmount required"]),

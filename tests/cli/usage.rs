@@ -3,7 +3,7 @@
 use crate::shell::{backends, run};
 use crate::support::Backend;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "migrate",
     "doctor",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "diagnose",
     "attempts",
     "explain",
+    "openapi",
 ];
 
 #[test]
@@ -161,4 +162,16 @@ fn a_command_whose_output_nobody_takes_does_not_panic() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.starts_with("conversiond: ") && !said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn the_description_of_the_api_is_printed_without_a_database() {
+    let database = Backend::Sqlite.database();
+    let committed = include_str!("../../openapi.json");
+    assert_eq!(run(&database, &["openapi"]).done().out, committed);
+    let line = run(&database, &["openapi", "--json"]).done().out;
+    let (line, committed): (serde_json::Value, serde_json::Value) =
+        (serde_json::from_str(&line).unwrap(), serde_json::from_str(committed).unwrap());
+    assert_eq!(line, committed);
+    assert_eq!(std::fs::read_dir(database.folder()).unwrap().count(), 0);
 }

@@ -35,8 +35,8 @@ fn money(top: &Fields<'_, '_>, context: &ParseContext) -> Option<Money> {
         top.required("orderAmount", "is required (or amount)");
     }
     let decimal = top.decimal(name);
-    if name == "orderAmount"
-        && let (Some(amount), Some(alias)) = (decimal, top.decimal("amount"))
+    let alias = if name == "orderAmount" { top.decimal("amount") } else { None };
+    if let (Some(amount), Some(alias)) = (decimal, alias)
         && !amount.same_number(alias)
     {
         top.error("amount", "conflict", "differs from orderAmount");
@@ -49,5 +49,9 @@ fn money(top: &Fields<'_, '_>, context: &ParseContext) -> Option<Money> {
         }
         context.default_currency
     };
+    // The alias is an amount like any other, even where it says the same.
+    if let (Some(alias), Some(currency)) = (alias, currency) {
+        top.money("amount", alias, currency);
+    }
     top.money(name, decimal?, currency?)
 }

@@ -6,14 +6,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::words::Told;
 use crate::domain::attribution::Attribution;
 use crate::domain::event::Recorded;
 use crate::domain::ids::ExternalId;
 use crate::domain::instant;
 use crate::domain::submission::StatusOutcome;
 use crate::http::openapi::values;
-use crate::http::problem_response::ProblemBody;
 
 /// An event is recorded, durably, once.
 #[derive(Serialize, JsonSchema)]
@@ -55,74 +53,6 @@ pub struct StatusReceipt<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "values::EventId")]
     event_id: Option<String>,
-}
-
-/// Each row's result, in the order of the rows. All `ACCEPTED` and `DUPLICATE` rows were committed in
-/// one transaction before this answer was sent.
-#[derive(Serialize, JsonSchema)]
-pub struct BulkAnswer<'a> {
-    /// How many rows ended how.
-    pub summary: BulkSummary,
-    /// One result a row.
-    pub results: Vec<RowResult<'a>>,
-}
-
-/// How many rows ended how; together all of them.
-#[derive(Serialize, JsonSchema)]
-#[schemars(inline)]
-pub struct BulkSummary {
-    /// Recorded now.
-    pub accepted: usize,
-    /// Recorded before.
-    pub duplicate: usize,
-    /// Answered from what their idempotency key had stored.
-    pub replayed: usize,
-    /// Refused: nothing was recorded of them.
-    pub rejected: usize,
-}
-
-/// What became of one row.
-#[derive(Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum RowResult<'a> {
-    /// The row's event is recorded.
-    Done {
-        /// Which.
-        #[serde(flatten)]
-        name: RowName<'a>,
-        /// Its answer.
-        #[serde(flatten)]
-        #[schemars(with = "Receipt<'a>")]
-        told: Option<Told<'a>>,
-    },
-    /// Its key had an answer, which is spliced in as it is stored: in form it is the one above.
-    #[schemars(skip)]
-    Replayed(Box<RawValue>),
-    /// The row was refused. The others went on.
-    Rejected {
-        /// Which.
-        #[serde(flatten)]
-        name: RowName<'a>,
-        /// `REJECTED`
-        #[schemars(with = "values::RejectedWord")]
-        status: &'static str,
-        /// Why. It is never one that the same row would pass later.
-        #[schemars(with = "values::RowProblem")]
-        problem: ProblemBody<'a>,
-    },
-}
-
-/// Which row a result is about.
-#[derive(Serialize, JsonSchema)]
-pub struct RowName<'a> {
-    /// The row's place in the request, from 0.
-    index: usize,
-    /// The row's `client_row_id`, where it has one that can be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "values::ExternalId")]
-    client_row_id: Option<&'a str>,
-    /// Whether this result was stored under the row's idempotency key by an earlier request.
-    idempotent: bool,
 }
 
 /// What receipts and events have in common.
@@ -228,8 +158,6 @@ impl<'a> Receipt<'a> {
 pub const ACCEPTED: &str = "ACCEPTED";
 /// Recorded before.
 pub const DUPLICATE: &str = "DUPLICATE";
-/// Refused.
-pub const REJECTED: &str = "REJECTED";
 
 impl StatusWord {
     const fn of(outcome: &StatusOutcome) -> Self {
@@ -245,32 +173,6 @@ impl<'a> StatusReceipt<'a> {
             order_id: outcome.order.as_str(),
             order_status: outcome.status.as_str(),
             event_id: outcome.event.map(|event| event.to_string()),
-        }
-    }
-}
-
-impl<'a> RowResult<'a> {
-    /// A row that was run.
-    pub const fn done(index: usize, client_row_id: Option<&'a str>, told: Option<Told<'a>>) -> Self {
-        Self::Done { name: RowName { index, client_row_id, idempotent: false }, told }
-    }
-
-    /// A row that was refused.
-    pub const fn rejected(index: usize, client_row_id: Option<&'a str>, problem: ProblemBody<'a>) -> Self {
-        let name = RowName { index, client_row_id, idempotent: false };
-        Self::Rejected { name, status: REJECTED, problem }
-    }
-
-    /// A row whose stored answer, an object, stands for it.
-    pub fn replayed(index: usize, client_row_id: Option<&'a str>, stored: &str) -> Self {
-        let name = RowName { index, client_row_id, idempotent: true };
-        let spliced = serde_json::to_string(&name).ok().and_then(|name| {
-            let members = stored.trim_start().strip_prefix('{')?;
-            RawValue::from_string(format!("{},{members}", name.strip_suffix('}')?)).ok()
-        });
-        match spliced {
-            Some(spliced) => Self::Replayed(spliced),
-            None => Self::Done { name, told: None },
         }
     }
 }
@@ -315,6 +217,30 @@ impl AttributionBody {
             }),
             Attribution::Unattributed(reason) => Self::Unattributed { reason: reason.as_str() },
             Attribution::Inherited => Self::Inherited,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::attribution::{Link, Unattributed};
+    use crate::domain::ids::ClickId;
+
+    #[test]
+    fn an_attribution_is_called_the_same_in_answers_and_in_the_store() {
+        let (click_id, id) = (ClickId::from_uuid(Uuid::nil()), Uuid::nil());
+        let link = Link { click_id, url_id: id, domain_id: id, clicked_at: Default::default() };
+        let every = [
+            Attribution::Attributed(link),
+            Attribution::Unattributed(Unattributed::NoToken),
+            Attribution::Inherited,
+        ];
+        for (attribution, name) in every.into_iter().zip(Attribution::STATUSES) {
+            let body = serde_json::to_value(AttributionBody::of(&attribution)).unwrap();
+            assert_eq!((body["status"].as_str(), attribution.status()), (Some(name), name));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The merchants' endpoints.
 
 pub mod answer;
+pub mod bulk_answer;
 mod create_conversion;
 mod create_conversions;
 mod cursor;

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::answer::{BulkAnswer, BulkSummary, Receipt, RowResult, StatusReceipt};
+use super::answer::{Receipt, StatusReceipt};
+use super::bulk_answer::{BulkAnswer, BulkSummary, RowResult};
 use crate::domain::attempt::AttemptOutcome;
 use crate::domain::event::{Dialect, Outcome};
 use crate::domain::submission::{Entry, EntryOutcome, Render, Row, RowContent, RowOutcome, StoredAnswer};

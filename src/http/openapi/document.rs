@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::operation::{Operation, OperationObject, Tag};
 use super::{headers, operations, problems, requests, security, values};
-use crate::http::api::answer::{BulkAnswer, EventBody, Receipt, StatusReceipt};
+use crate::http::api::answer::{EventBody, Receipt, StatusReceipt};
+use crate::http::api::bulk_answer::BulkAnswer;
 use crate::http::api::{AttemptBody, List};
 use crate::http::problem_response::ProblemBody;
 use crate::http::state::HttpLimits;

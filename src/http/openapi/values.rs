@@ -14,7 +14,8 @@ use crate::domain::merchant;
 use crate::domain::money::Money;
 use crate::domain::order_status;
 use crate::domain::signature;
-use crate::http::api::answer::{ACCEPTED, DUPLICATE, REJECTED};
+use crate::http::api::answer::{ACCEPTED, DUPLICATE};
+use crate::http::api::bulk_answer::REJECTED;
 use crate::http::error::Code;
 
 macro_rules! values {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::body_limit;
-use crate::http::api::answer::BulkAnswer;
+use crate::http::api::bulk_answer::BulkAnswer;
 use crate::http::openapi::examples::{answers, requests};
 use crate::http::openapi::headers::{
     EXTERNAL_EVENT_ID, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_ALIAS, REQUEST_ID, parameter,
@@ -46,8 +46,8 @@ pub fn create(limits: &HttpLimits) -> Operation {
             Content {
                 media_type: "application/x-ndjson",
                 schema: json!({
-                    "type": "string",
-                    "description": "One row (`BulkRow`) a line; empty lines are skipped.",
+                    "type": "string", "pattern": "[^ \\t\\r\\n\\f]",
+                    "description": "One row (`BulkRow`) a line, at least one; empty lines are skipped.",
                     "x-line-schema": component("BulkRow"),
                 }),
                 examples: requests::ndjson(),
