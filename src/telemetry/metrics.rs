@@ -23,7 +23,7 @@ pub struct OutcomeLabels {
 /// Why an attempt was not journaled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DropLabels {
-    /// `queue_full`, `peer_cap`, `store_failed`, `shutting_down`, `caller_left`.
+    /// `queue_full`, `peer_cap`, `store_failed`, `shutting_down`.
     pub reason: &'static str,
 }
 

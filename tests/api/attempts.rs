@@ -136,6 +136,38 @@ on_both_databases! {
         }
     }
 
+    async fn an_orders_refusals_are_paged_through_like_all_others(backend: Backend) {
+        let service = Service::start(backend).await;
+        let bad = json!({"externalOrderId": "O-1"});
+        for round in 0..3 {
+            // The order's lines are the second and the fourth row of each, and a request of its own.
+            bulk(&service, &format!("bulk-{round}"), &[sale("O-2"), bad.clone(), json!([]), bad.clone()]).await;
+            tick(&service);
+            assert_eq!(service.caller.post(&bad).await.status, 422);
+            tick(&service);
+        }
+        service.journal(6).await;
+        let query = "?order_id=O-1&outcome=refused";
+        let rows = |page: &Value| data(page).iter().map(|line| line["row"].as_u64()).collect::<Vec<_>>();
+        let whole = list(&service.caller, query).await;
+        assert_eq!(rows(&whole), [None, Some(3), Some(1)].repeat(3));
+        for limit in 1..=9 {
+            let mut walked = Vec::new();
+            let mut cursor = String::new();
+            loop {
+                let page = list(&service.caller, &format!("{query}&limit={limit}{cursor}")).await;
+                walked.extend(data(&page).to_vec());
+                let Some(next) = page["next_cursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(walked, data(&whole), "{limit}");
+        }
+        let from = data(&whole)[3]["started_at"].as_str().unwrap();
+        assert_eq!(rows(&list(&service.caller, &format!("{query}&from={from}")).await), [None, Some(3), Some(1), None]);
+        let rest = list(&service.caller, &format!("{query}&to={from}&reason=validation_failed")).await;
+        assert_eq!(data(&rest), &data(&whole)[4..]);
+    }
+
     async fn filters_choose_lines(backend: Backend) {
         let service = Service::start(backend).await;
         history(&service).await;

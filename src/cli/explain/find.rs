@@ -14,9 +14,8 @@ use crate::storage::idempotency::KeyScope;
 use crate::storage::trail::{self, EventTrail, Scope};
 use crate::storage::{AnyConnection, StoreError, merchants};
 
-/// The most that is shown of anything.
-const SHOWN_MAX: usize = 200;
-const ROWS_MAX: i64 = 200;
+/// The most events, statuses or refusals that are shown.
+pub const SHOWN_MAX: u16 = 200;
 
 /// Looks for an id among merchants and modes.
 pub struct Finder<'c> {
@@ -81,7 +80,7 @@ impl<'c> Finder<'c> {
         let mut trails = Vec::new();
         if let Some(owner) = owner {
             let request = (id, first.started_at);
-            trails = trail::events_of_attempt(self.connection, owner, request, ROWS_MAX)?;
+            trails = trail::events_of_attempt(self.connection, owner, request, SHOWN_MAX.into())?;
             // A repeat met an event that another request had brought.
             if let Some(met) = first.event.filter(|met| trails.iter().all(|t| t.recorded.event_id != *met)) {
                 trails.extend(trail::event(self.connection, &self.scope, met)?);
@@ -95,8 +94,8 @@ impl<'c> Finder<'c> {
     }
 
     fn order(&mut self, order: &str) -> Result<Option<Story>, Failure> {
-        let trails = trail::events_of_order(self.connection, &self.scope, order, ROWS_MAX)?;
-        let statuses = trail::statuses_of_order(self.connection, &self.scope, order, ROWS_MAX)?;
+        let trails = trail::events_of_order(self.connection, &self.scope, order, SHOWN_MAX.into())?;
+        let statuses = trail::statuses_of_order(self.connection, &self.scope, order, SHOWN_MAX.into())?;
         let refused = self.refused(order)?;
         let of_events = trails.iter().map(|trail| (trail.merchant, trail.recorded.mode));
         let of_statuses = statuses.iter().map(|status| (status.merchant, status.mode));
@@ -131,7 +130,7 @@ impl<'c> Finder<'c> {
         if let Some(order) = &order {
             refused = self.refused(order)?;
             if owner.is_some() {
-                statuses = trail::statuses_of_order(self.connection, &self.scope, order, ROWS_MAX)?;
+                statuses = trail::statuses_of_order(self.connection, &self.scope, order, SHOWN_MAX.into())?;
             }
         }
         let mode = owner.map(|(_, mode)| mode);
@@ -154,7 +153,7 @@ impl<'c> Finder<'c> {
             outcome: Some(AttemptOutcome::Refused),
             ..Filter::default()
         };
-        let mut lines = attempts::among(self.connection, &self.owners(), &filter, SHOWN_MAX)?;
+        let mut lines = attempts::among(self.connection, &self.owners(), &filter, SHOWN_MAX.into())?;
         lines.retain(|line| self.in_scope(line));
         Ok(lines)
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::find::SHOWN_MAX;
 use super::story::{EventStory, Story, Subject};
 use super::text::results;
 use crate::cli::attempts::describe;
@@ -29,6 +30,7 @@ pub fn of(story: &Story) -> Value {
         "events": story.events.iter().map(event).collect::<Vec<_>>(),
         "order_statuses": story.statuses.iter().map(status).collect::<Vec<_>>(),
         "refused_attempts": story.refused.iter().map(describe).collect::<Vec<_>>(),
+        "shown_max": SHOWN_MAX,
         "result": results(story),
     })
 }

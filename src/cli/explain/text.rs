@@ -1,6 +1,7 @@
 //! A story as text for people.
 
 use super::event::{self, Line};
+use super::find::SHOWN_MAX;
 use super::reasons::meaning;
 use super::story::{Kept, Story, Subject};
 use crate::cli::attempts::time;
@@ -31,6 +32,10 @@ pub fn of(story: &Story, kept: Kept) -> String {
                 story.refused.iter().rev().map(refused),
             ));
         }
+    }
+    let most = [story.events.len(), story.statuses.len(), story.refused.len()].into_iter().max();
+    if most >= Some(SHOWN_MAX.into()) {
+        parts.push(format!("There may be more: {SHOWN_MAX} of each are shown."));
     }
     parts.push(list("Result", results(story).into_iter()));
     parts.join("\n\n")

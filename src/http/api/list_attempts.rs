@@ -100,7 +100,7 @@ fn filter(query: &mut Query) -> Filter {
 
 fn reason(text: &str) -> Result<String, String> {
     let fits = (1..=REASON_CHARS_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if fits { Ok(text.to_owned()) } else { Err("must be a reason, such as SIG_BAD_SIGNATURE".to_owned()) }
 }
 
