@@ -15,4 +15,5 @@ mod support;
 mod kills;
 mod load;
 mod outages;
+mod retries;
 mod shutdown;

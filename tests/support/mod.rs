@@ -5,8 +5,11 @@ pub mod backend;
 pub mod caller;
 pub mod clock;
 pub mod cluster;
+pub mod gate;
 mod problem;
 pub mod process;
+pub mod programs;
+pub mod proxy;
 pub mod raw;
 pub mod service;
 
