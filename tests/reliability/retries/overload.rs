@@ -64,7 +64,7 @@ on_both_databases! {
         let crowd = crowd.set("SCALE", "0.5").start();
         // One is being written and two wait: the queue is full, and stays so.
         eventually("the rest is refused", async || crowd.count(503) >= 9).await;
-        let programs = [("loop.mjs", "0.5"), ("loop.sh", "0.5"), ("backoff.mjs", "2"), ("with_retry.mjs", "1")];
+        let programs = [("loop.mjs", "0.4"), ("loop.sh", "0.3"), ("backoff.mjs", "1"), ("with_retry.mjs", "1")];
         let running: Vec<_> = programs
             .into_iter()
             .map(|(name, scale)| Program::new(name, &shop).order(name, name).set("SCALE", scale).start())

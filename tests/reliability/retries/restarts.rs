@@ -16,7 +16,7 @@ on_both_databases! {
             let order = format!("ORD-{number}");
             let key = if number % 2 == 0 { format!("{order}-conversion") } else { String::new() };
             shop.proxy.plan([Fault::Stop(at)]);
-            let program = Program::new("loop.mjs", &shop).order(&order, &key).set("SCALE", "0.4").start();
+            let program = Program::new("loop.mjs", &shop).order(&order, &key).set("SCALE", "0.25").start();
             let stopped = shop.proxy.stopped().await;
             shop.kill();
             stopped.cut();
@@ -71,7 +71,7 @@ on_both_databases! {
             let orders = [format!("taken-{round}"), format!("late-{round}")];
             let [taken, late] = orders.clone().map(|order| {
                 let key = if round == 0 { order.clone() } else { String::new() };
-                Program::new("loop.mjs", &shop).order(&order, &key).set("SCALE", "0.4")
+                Program::new("loop.mjs", &shop).order(&order, &key).set("SCALE", "0.25")
             });
             let before = shop.requests_begun().await;
             shop.proxy.plan([Fault::Stop(At::Body)]);

@@ -13,20 +13,20 @@ export async function callWithBackoff(run) {
   }
 }
 
+// All orders at once.
 async function main() {
   const { KEY, ORDER_ID, ORDERS } = process.env;
-  let done = true;
-  for (const order of (ORDERS ?? ORDER_ID).split(' ')) {
+  const report = (order) => {
     const body = JSON.stringify({
       event_name: 'sale',
       nim_ct: 'of-a-cart',
       custom_data: { order_id: order, value: '129.90', currency: 'USD' },
     });
     const headers = KEY ? { 'Idempotency-Key': KEY } : {};
-    const run = () => attempt(order, '/api/v1/conversions', body, headers);
-    done = (await outcome(order, () => callWithBackoff(run))) && done;
-  }
-  end(done);
+    return outcome(order, () => callWithBackoff(() => attempt(order, '/api/v1/conversions', body, headers)));
+  };
+  const done = await Promise.all((ORDERS ?? ORDER_ID).split(' ').map(report));
+  end(done.every(Boolean));
 }
 
 if (process.argv[1].endsWith('/backoff.mjs')) await main();
