@@ -8,7 +8,6 @@
     reason = "tests may fail loudly"
 )]
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -18,6 +17,7 @@ use serde_json::Value;
 #[path = "support/mod.rs"]
 mod support;
 
+use support::programs::{installed, without_proxies};
 use support::{Backend, Service};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -40,26 +40,11 @@ fn sample(text: &str, name: &str, language: &str) -> String {
     code
 }
 
-/// An interpreter, or `None` and a word where it is not installed.
-fn interpreter(names: &[&'static str]) -> Option<&'static str> {
-    // Not every shell knows --version: that it starts is enough.
-    let found = names.iter().find(|name| Command::new(name).arg("--version").output().is_ok());
-    if found.is_none() {
-        let required = std::env::var("CONVERSIOND_TEST_SAMPLES").is_ok_and(|value| value == "require");
-        assert!(!required, "CONVERSIOND_TEST_SAMPLES=require, but {} is not installed", names[0]);
-        // Past the test runner\'s capture: what is skipped must be seen.
-        let _ = writeln!(std::io::stderr(), "skipped: {} is not installed", names[0]);
-    }
-    found.copied()
-}
-
 /// Runs a sample with exactly the variables that README.md names.
 fn run(program: &str, file: &Path, service: &Service, order: &str) -> Output {
     let mut command = Command::new(program);
     command.arg(file).current_dir(service.database.folder());
-    for variable in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
-        command.env_remove(variable);
-    }
+    without_proxies(&mut command);
     command.env("CONVERSIOND_URL", &service.caller.base).env("CONVERSIOND_KEY_ID", &service.caller.key_id);
     command.env("CONVERSIOND_SECRET", service.caller.secret.expose_text()).env("ORDER_ID", order);
     command.output().unwrap()
@@ -80,7 +65,7 @@ fn printed(output: &Output, what: &str) -> (bool, Value) {
 
 async fn runs(name: &str, language: &str, file: &str, programs: &[&'static str]) {
     let code = sample(&readme(), name, language);
-    let Some(program) = interpreter(programs) else { return };
+    let Some(program) = installed(programs) else { return };
     let service = Service::start(Backend::Sqlite).await;
     let file = service.database.folder().join(file);
     std::fs::write(&file, code).unwrap();

@@ -17,5 +17,6 @@ mod instances;
 mod kills;
 mod load;
 mod outages;
+mod retries;
 mod shutdown;
 mod still_running;

@@ -1,14 +1,15 @@
 //! A throw-away PostgreSQL server from installed binaries, as an unprivileged user, gone with the
 //! test process that started it.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
@@ -21,7 +22,7 @@ pub struct Cluster {
     port: u16,
     user: Option<(u32, u32)>,
     /// Stops the server when the pipe to it closes, which it does however the tests end.
-    guardian: std::sync::Mutex<Child>,
+    guardian: Mutex<Child>,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -73,7 +74,7 @@ impl Cluster {
         let port = free_port();
         initialise(&binaries, &folder, user, port, settings);
         let guardian = guard(&binaries, &folder, user);
-        let cluster = Self { binaries, folder, port, user, guardian: std::sync::Mutex::new(guardian) };
+        let cluster = Self { binaries, folder, port, user, guardian: Mutex::new(guardian) };
         cluster.wait_until_up();
         Some(cluster)
     }
@@ -132,19 +133,15 @@ fn installed() -> Option<PathBuf> {
     ["initdb", "postgres"].iter().all(|name| folder.join(name).is_file()).then_some(folder)
 }
 
-/// A free port below those that outgoing connections take: nobody else takes it while the server is
-/// being made, or stopped for a while.
-fn free_port() -> u16 {
+/// A free port below those that outgoing connections take, given to nobody else in this process:
+/// nobody takes it while the server is being made, or stopped for a while.
+pub(super) fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    let mut ports = (first..30_000).chain(20_000..first);
-    let mut step = NUMBER.fetch_add(1, Ordering::Relaxed);
-    ports
-        .find(|port| {
-            let free = TcpListener::bind(("127.0.0.1", *port)).is_ok();
-            let taken = free && step == 0;
-            step = step.saturating_sub(u32::from(free));
-            taken
-        })
+    let mut given = GIVEN.lock().unwrap();
+    (first..30_000)
+        .chain(20_000..first)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok() && given.insert(*port))
         .expect("a free port")
 }
 

@@ -6,9 +6,12 @@ pub mod caller;
 pub mod clock;
 pub mod cluster;
 pub mod contract;
+pub mod gate;
 mod journal;
 mod problem;
 pub mod process;
+pub mod programs;
+pub mod proxy;
 pub mod raw;
 pub mod service;
 

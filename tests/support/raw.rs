@@ -65,16 +65,9 @@ impl RawConnection {
             }
             assert!(self.read_more().await, "hung up in the head: {}", String::from_utf8_lossy(&self.read));
         };
-        let head = String::from_utf8(self.read[..head_end].to_vec()).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            let (name, value) = line.split_once(':').unwrap();
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.append(name, HeaderValue::from_str(value.trim()).unwrap());
-        }
-        let length = headers.get("content-length").map_or(0, |v| v.to_str().unwrap().parse().unwrap());
+        let (first_line, headers) = head_of(&self.read[..head_end]);
+        let status = status_in(&first_line);
+        let length = length_in(&headers);
         let end = head_end + 4 + length;
         while self.read.len() < end {
             assert!(self.read_more().await, "hung up in the body");
@@ -102,4 +95,70 @@ impl RawConnection {
         self.read.extend_from_slice(&buffer[..count]);
         count > 0
     }
+}
+
+/// A request or an answer as it was sent.
+pub struct Message {
+    bytes: Vec<u8>,
+    /// Behind the empty line.
+    body_at: usize,
+}
+
+impl Message {
+    /// Its head, with the empty line, and its body.
+    pub fn parts(&self) -> (&[u8], &[u8]) {
+        self.bytes.split_at(self.body_at)
+    }
+
+    /// Whether it says that its connection ends with it.
+    pub fn closes(&self) -> bool {
+        let (_, headers) = head_of(self.parts().0);
+        headers.get("connection").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    }
+
+    /// An answer's content.
+    pub fn to_answer(&self) -> Answer {
+        let (head, body) = self.parts();
+        let (first_line, headers) = head_of(head);
+        let text = String::from_utf8_lossy(body).into_owned();
+        Answer { status: status_in(&first_line), headers, text }
+    }
+}
+
+/// Reads a whole message, beginning with what was read before; `None` = the connection ended first.
+pub async fn read_message(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Message> {
+    loop {
+        if let Some(at) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+            let body_at = at + 4;
+            let end = body_at + length_in(&head_of(&read[..at]).1);
+            if read.len() >= end {
+                let rest = read.split_off(end);
+                return Some(Message { bytes: std::mem::replace(read, rest), body_at });
+            }
+        }
+        if !matches!(stream.read_buf(read).await, Ok(1..)) {
+            return None;
+        }
+    }
+}
+
+fn head_of(bytes: &[u8]) -> (String, HeaderMap) {
+    let head = String::from_utf8(bytes.trim_ascii_end().to_vec()).unwrap();
+    let mut lines = head.split("\r\n");
+    let first_line = lines.next().unwrap().to_owned();
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let (name, value) = line.split_once(':').unwrap();
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        headers.append(name, HeaderValue::from_str(value.trim()).unwrap());
+    }
+    (first_line, headers)
+}
+
+fn status_in(first_line: &str) -> u16 {
+    first_line.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn length_in(headers: &HeaderMap) -> usize {
+    headers.get("content-length").map_or(0, |value| value.to_str().unwrap().parse().unwrap())
 }

@@ -1,0 +1,25 @@
+//! Programs of others that tests run: interpreters, curl.
+
+use std::io::Write as _;
+use std::process::Command;
+
+/// The first of these that is installed; `None` and a word where none is.
+pub fn installed(names: &[&'static str]) -> Option<&'static str> {
+    // Not every shell knows --version: that it starts is enough.
+    let found = names.iter().find(|name| Command::new(name).arg("--version").output().is_ok());
+    if found.is_none() {
+        let required = std::env::var("CONVERSIOND_TEST_SAMPLES").is_ok_and(|value| value == "require");
+        assert!(!required, "CONVERSIOND_TEST_SAMPLES=require, but {} is not installed", names[0]);
+        // Past the test runner's capture: what is skipped must be seen.
+        let _ = writeln!(std::io::stderr(), "skipped: {} is not installed", names[0]);
+    }
+    found.copied()
+}
+
+/// Makes a command's own way to the service: no proxy of this environment's is in between.
+pub fn without_proxies(command: &mut Command) -> &mut Command {
+    for variable in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(variable);
+    }
+    command
+}
