@@ -99,8 +99,7 @@ impl Refusals {
         let own_limit = Some(RateLimit::of(1, 1));
         setup.change(limited, &Changes { own_limit, ..Changes::default() });
         drop(setup);
-        let settings = "[server]\nbody_timeout_s = 1\nbodies_in_flight_bytes_max = 131072\nbulk_body_bytes_max = 65536\n\
-                        [journal]\npeer_attempts_per_s = 0\n";
+        let settings = "[server]\nbody_timeout_s = 1\n[journal]\npeer_attempts_per_s = 0\n";
         let clock = Arc::new(TestClock::standing());
         let mut service = Service::start_at(database, settings, clock).await;
         let [suspends, limits, needs_v2, elsewhere, operator, caller, revoked, expired] =

@@ -64,9 +64,6 @@ impl Refusals {
         })
         .await;
         connection.reset();
-
-        let id = self.expect(503, "overloaded", None);
-        self.post(&id, BULK, &" ".repeat(100_000), &[]).await;
     }
 
     /// Signatures that are missing, malformed, wrong, or not enough.
