@@ -15,7 +15,7 @@ use super::state::AppState;
 use crate::config;
 use crate::domain::attempt::{Attempt, AttemptOutcome, Ending};
 use crate::domain::event::order_hint;
-use crate::domain::ids::AttemptId;
+use crate::domain::ids::{AttemptId, KeyId};
 use crate::domain::peer_failures::{Peer, PeerFailures};
 use crate::domain::rate_limit::RateLimit;
 use crate::domain::time::cut_to_micros;
@@ -30,9 +30,6 @@ pub struct RefusedAttempts {
 
 /// How many seconds' worth of attempts a peer may have journaled at once.
 const BURST_S: u32 = 10;
-
-/// How much of a key's name is journaled; real ones are shorter.
-const KEY_CHARS_MAX: usize = 64;
 
 /// Why a request was refused, for the journal.
 pub struct Reason {
@@ -73,7 +70,8 @@ pub fn begin(
         endpoint: endpoint.name,
         request_id: request_id.0.clone(),
         peer: client_of(request.request(), &state.limits.trusted_proxies),
-        key_id: named.map(|named| named.chars().filter(char::is_ascii_graphic).take(KEY_CHARS_MAX).collect()),
+        // What is no key id may be a secret in the wrong header: it is kept nowhere.
+        key_id: named.and_then(|named| named.parse::<KeyId>().ok()).map(|key| key.to_string()),
         merchant,
         mode,
         body_sha256: None,

@@ -16,6 +16,7 @@ use super::body::{self, Body, BodyRoom};
 use super::client::client_of;
 use super::headers::{external_event_id, idempotency_key, signature_headers};
 use crate::domain::access::{Circumstances, Verified};
+use crate::domain::ids::KeyId;
 use crate::domain::merchant::Merchant;
 use crate::domain::signature::{Covered, Digests, IdempotencyKey, Scheme, SignedHead};
 use crate::http::api::Words;
@@ -225,7 +226,9 @@ fn judge(
     let now = state.ingest.clock.now();
     let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
     directory.judge(head, covered, digests, &Circumstances { now, tolerance, client }).map_err(|refusal| {
-        note(request, |notes| notes.key_id = Some(head.key_id.chars().take(64).collect()));
+        // What is no key id may be a secret in the wrong header: it is logged nowhere.
+        let named = head.key_id.parse::<KeyId>().ok();
+        note(request, |notes| notes.key_id = named.map(|key| key.to_string()));
         Problem::refused(refusal, now, state.limits.tolerance_s)
     })
 }
