@@ -38,9 +38,9 @@ pub enum At {
 /// What is done to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection is taken and closed, before the request is read.
+    /// The connection is closed as soon as it is taken.
     HangUp,
-    /// The same, with a reset.
+    /// It is reset once the request has come; nothing is passed on.
     Reset,
     /// Both connections are cut there.
     Cut(At),
@@ -155,7 +155,7 @@ impl Proxy {
         self.shared.answers.lock().unwrap().clone()
     }
 
-    /// How many whole requests services have and have not answered.
+    /// How many requests services have whole and have not answered.
     pub fn in_service(&self) -> usize {
         self.shared.in_service.load(Ordering::SeqCst)
     }
@@ -201,10 +201,8 @@ impl Shared {
         self.plan.lock().unwrap().pop_front()
     }
 
-    /// Whether the next connection is closed at once, and then how.
-    fn hangs_up(&self) -> Option<Fault> {
-        let mut plan = self.plan.lock().unwrap();
-        plan.pop_front_if(|fault| matches!(fault, Fault::HangUp | Fault::Reset))
+    fn hangs_up(&self) -> bool {
+        self.plan.lock().unwrap().pop_front_if(|fault| *fault == Fault::HangUp).is_some()
     }
 
     async fn connect(&self) -> Option<TcpStream> {
@@ -231,15 +229,11 @@ impl Shared {
 }
 
 async fn converse(mut client: TcpStream, shared: Arc<Shared>) {
+    if shared.hangs_up() {
+        return;
+    }
     let mut rest = Vec::new();
-    loop {
-        if let Some(how) = shared.hangs_up() {
-            if how == Fault::Reset {
-                client.set_zero_linger().unwrap();
-            }
-            return;
-        }
-        let Some(request) = read_message(&mut client, &mut rest).await else { return };
+    while let Some(request) = read_message(&mut client, &mut rest).await {
         let fault = shared.next_fault();
         if exchange(&mut client, &request, &shared, fault).await.is_none() {
             return;
@@ -254,8 +248,15 @@ async fn exchange(
     shared: &Shared,
     fault: Option<Fault>,
 ) -> Option<()> {
-    if let Some(Fault::Gateway(status)) = fault {
-        return client.write_all(&page(status)).await.ok();
+    match fault {
+        Some(Fault::Gateway(status)) => return client.write_all(&page(status)).await.ok(),
+        // Planned for a connection that was already there.
+        Some(Fault::HangUp) => return None,
+        Some(Fault::Reset) => {
+            client.set_zero_linger().ok()?;
+            return None;
+        }
+        _ => {}
     }
     let answer = match ask(request, shared, fault, client).await {
         Ok(answer) => answer,

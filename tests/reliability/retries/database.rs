@@ -18,7 +18,7 @@ async fn every_loop_outlives_a_database_that_goes_away_and_comes_back() {
     let mut shop = Shop::closed(database, Proxy::start().await);
     shop.start();
     // Slow enough for a database that recovers from a crash.
-    let programs = [("loop.mjs", "0.5"), ("loop.sh", "0.3"), ("backoff.mjs", "2"), ("with_retry.mjs", "1")];
+    let programs = [("loop.mjs", "0.8"), ("loop.sh", "0.5"), ("backoff.mjs", "3"), ("with_retry.mjs", "1")];
     let mut orders = Vec::new();
     for round in 0..2 {
         shop.proxy.plan([Fault::Stop(At::Body); 4]);

@@ -61,15 +61,17 @@ on_both_databases! {
         jam.begin();
         let orders: Vec<String> = (0..12).map(|number| format!("ORD-{number}")).collect();
         let crowd = Program::new("crowd.mjs", &shop).set("ORDERS", &orders.join(" ")).set("LOOPS", "12");
-        let crowd = crowd.set("SCALE", "0.5").start();
+        let crowd = crowd.set("SCALE", "1").start();
         // One is being written and two wait: the queue is full, and stays so.
         eventually("the rest is refused", async || crowd.count(503) >= 9).await;
-        let programs = [("loop.mjs", "0.4"), ("loop.sh", "0.3"), ("backoff.mjs", "1"), ("with_retry.mjs", "1")];
-        let running: Vec<_> = programs
-            .into_iter()
-            .map(|(name, scale)| Program::new(name, &shop).order(name, name).set("SCALE", scale).start())
-            .collect();
+        let start = |name: &'static str, scale: &str| {
+            Program::new(name, &shop).order(name, name).set("SCALE", scale).start()
+        };
+        let mut running = vec![start("loop.mjs", "0.8"), start("loop.sh", "0.5"), start("backoff.mjs", "3")];
         eventually("each is refused", async || running.iter().all(|program| program.count(503) > 0)).await;
+        // It comes again within the second that it is told to wait, and so will not wait long.
+        running.push(start("with_retry.mjs", "1"));
+        eventually("the last is refused", async || running[3].count(503) > 0).await;
         jam.end();
         for program in running {
             let ended = program.end().await;
@@ -81,7 +83,7 @@ on_both_databases! {
         for outcome in &ended.outcomes {
             assert_kept(&shop.database, outcome, "");
         }
-        let names = programs.iter().map(|(name, _)| *name);
+        let names = ["loop.mjs", "loop.sh", "backoff.mjs", "with_retry.mjs"];
         assert_recorded(&shop.database, orders.iter().map(String::as_str).chain(names));
         let codes = shop.manners();
         assert!(codes["overloaded"] >= 13, "{codes:?}");

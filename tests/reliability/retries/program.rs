@@ -192,7 +192,9 @@ impl Running {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let told = self.told.clone();
-        let Some(status) = status else { panic!("{} {:?} does not end: {told:?}", self.name, self.settings) };
+        let shown: Vec<_> = self.settings.iter().filter(|(name, _)| name != "CONVERSIOND_SECRET").collect();
+        let shown = format!("{} {shown:?}", self.name);
+        let Some(status) = status else { panic!("{shown} does not end: {:?}", told.lock().unwrap()) };
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
@@ -200,8 +202,7 @@ impl Running {
         if let Some(outcome) = self.shell_outcome(&told.other) {
             told.outcomes.push(outcome);
         }
-        let shown: Vec<_> = self.settings.iter().filter(|(name, _)| name != "CONVERSIOND_SECRET").collect();
-        let seen = format!("{} {shown:?}:\n{}", self.name, told.other.join("\n"));
+        let seen = format!("{shown}:\n{}", told.other.join("\n"));
         Ended { success: status.success(), attempts: told.attempts, outcomes: told.outcomes, seen }
     }
 

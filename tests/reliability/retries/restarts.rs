@@ -16,7 +16,7 @@ on_both_databases! {
             let order = format!("ORD-{number}");
             let key = if number % 2 == 0 { format!("{order}-conversion") } else { String::new() };
             shop.proxy.plan([Fault::Stop(at)]);
-            let program = Program::new("loop.mjs", &shop).order(&order, &key).set("SCALE", "0.25").start();
+            let program = Program::new("loop.mjs", &shop).order(&order, &key).set("SCALE", "0.4").start();
             let stopped = shop.proxy.stopped().await;
             shop.kill();
             stopped.cut();
@@ -38,7 +38,7 @@ on_both_databases! {
     async fn every_other_loop_outlives_a_killed_service_behind_a_gateway(backend: Backend) {
         if !tools() { return; }
         let mut shop = Shop::open_behind_gateway(backend).await;
-        let programs = [("loop.sh", "0.25"), ("backoff.mjs", "2"), ("with_retry.mjs", "1")];
+        let programs = [("loop.sh", "0.5"), ("backoff.mjs", "3"), ("with_retry.mjs", "1")];
         // One was recorded, of one nobody knows, of one the service had half.
         shop.proxy.plan([Fault::Stop(At::Answer), Fault::Stop(At::Request), Fault::Stop(At::Body)]);
         let running: Vec<_> = programs
@@ -71,7 +71,7 @@ on_both_databases! {
             let orders = [format!("taken-{round}"), format!("late-{round}")];
             let [taken, late] = orders.clone().map(|order| {
                 let key = if round == 0 { order.clone() } else { String::new() };
-                Program::new("loop.mjs", &shop).order(&order, &key).set("SCALE", "0.25")
+                Program::new("loop.mjs", &shop).order(&order, &key).set("SCALE", "0.4")
             });
             let before = shop.requests_begun().await;
             shop.proxy.plan([Fault::Stop(At::Body)]);
