@@ -54,11 +54,13 @@ for _ in $(seq 100); do
 done
 [ -n "$address" ] || { echo "the service does not listen:"; cat "$folder/log"; exit 1; }
 
-# In the folder, where no schemathesis.toml of somebody else's lies above it.
+# In the folder, where no schemathesis.toml of somebody else's lies above it. From the file, since
+# schemathesis leaves out the path that it has read its schema from.
+description="$PWD/openapi.json"
 (
   cd "$folder"
   export PYTHONPATH="$here" PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS=hooks NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
-  "$schemathesis" --no-color run "http://$address/openapi.json" \
+  "$schemathesis" --no-color run "$description" --url "http://$address" \
     --max-examples "${CONTRACT_EXAMPLES:-40}" ${CONTRACT_SEED:+--seed "$CONTRACT_SEED"} \
     --continue-on-failure --exclude-checks positive_data_acceptance \
     --generation-with-security-parameters false --generation-database none --warnings off "$@"
