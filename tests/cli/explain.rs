@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::shell::{self, Ran, caller, key, merchant, text};
 use crate::support::caller::Answer;
 use crate::support::process::{ServeProcess, run_json};
+use crate::support::service::Setup;
 use crate::support::{Backend, Caller, TestDatabase, eventually, on_both_databases};
 
 const LINK: &str = "2f5e5a3e-8a53-4a1b-9a8e-2d4f7c1b0a99";
@@ -103,6 +104,22 @@ on_both_databases! {
         assert_eq!((&event["signature_form"], &event["idempotency"]["times_seen"]), (&json!("v2"), &json!(2)));
         assert_eq!((&event["attribution"]["status"], &event["attribution"]["url_id"]), (&json!("attributed"), &json!(LINK)));
         assert!(event["late_attribution_at"].is_string(), "{event}");
+    }
+
+    async fn what_is_forgotten_by_now_is_said_to_be(backend: Backend) {
+        let shop = Shop::open(backend);
+        let event = member(&shop.caller.post_under("key-1", &sale("O-1")).await, "event_id");
+        shop.explains(&[&event], &["key key-1, not seen again"]);
+        let mut setup = Setup::new(&shop.database, "");
+        setup.execute("UPDATE idempotency_keys SET claimed_by = 'att_of_another'");
+        shop.explains(&[&event], &["key key-1, which att_of_another has used again since"]);
+        setup.execute("DELETE FROM idempotency_keys");
+        setup.execute("DELETE FROM attempts");
+        let told = shop.explains(&[&event], &["forgotten by now (kept 24 hours)", "not in the journal any more (kept 90 days)"]);
+        assert_eq!((&told["events"][0]["attempt"], &told["events"][0]["idempotency"]), (&Value::Null, &Value::Null));
+        assert!(told["events"][0]["attempt_id"].as_str().unwrap().starts_with("att_"));
+        setup.execute("UPDATE events SET attempt_id = NULL, body = NULL, idempotency_key = NULL");
+        shop.explains(&[&event], &["recorded before there was a journal", "it came under no key"]);
     }
 
     async fn a_token_that_earned_no_link_is_told_with_its_click(backend: Backend) {

@@ -41,11 +41,24 @@ const MEANINGS: [(&str, &str); 20] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::access::Refusal;
 
     #[test]
     fn every_code_has_a_meaning_and_what_is_no_reason_has_none() {
         for code in Code::ALL {
             assert!(meaning(code.as_str()).is_some());
+        }
+        for refusal in [
+            Refusal::InvalidApiKey,
+            Refusal::ApiKeyRevoked,
+            Refusal::ApiKeyExpired,
+            Refusal::MerchantInactive,
+            Refusal::BadSignature,
+            Refusal::TimestampOutsideTolerance { sent: 0 },
+            Refusal::FormNotAllowed,
+            Refusal::IpNotAllowed,
+        ] {
+            assert!(meaning(refusal.reason()).is_some(), "{refusal:?}");
         }
         assert_eq!(meaning("accepted"), Some("recorded"));
         assert_eq!(meaning("no_such_reason"), None);
