@@ -4,7 +4,7 @@
 //! whatever has queued up while the last commit was on its way to disk, writes it in one
 //! transaction, and answers each caller after it. There is no timer: when idle a callback costs
 //! one commit, under load a commit carries hundreds. What another instance has locked goes another
-//! way ([`rescue`]). This room holds the queue and the policy; it knows no SQL.
+//! way (`rescue`). This room holds the queue and the policy; it knows no SQL.
 
 mod batch;
 mod database;
