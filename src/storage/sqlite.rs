@@ -4,12 +4,14 @@ use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types};
+use diesel::{Connection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types};
 
 use super::StoreError;
 use super::backend::Purpose;
+use super::error::Failure;
 
 /// Versions before it can lose committed transactions in WAL mode (the "WAL-reset" race).
 const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -26,6 +28,10 @@ const SETTINGS: [&str; 8] = [
     "PRAGMA trusted_schema = OFF",
     "PRAGMA temp_store = MEMORY",
 ];
+
+/// Together as long as the time limit for locks.
+const LOCKED_TRIES: u32 = 250;
+const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
 /// Opens the file, which is made if need be, with its folder.
 pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreError> {
@@ -49,7 +55,7 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
     let mut connection = SqliteConnection::establish(text)
         .map_err(|error| StoreError::Unavailable(format!("cannot open {shown}: {error}")))?;
     for setting in SETTINGS {
-        connection.batch_execute(setting)?;
+        patiently(|| connection.batch_execute(setting))?;
     }
     if purpose == Purpose::Read {
         connection.batch_execute("PRAGMA query_only = ON")?;
@@ -62,6 +68,18 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
         connection.batch_execute("PRAGMA synchronous = NORMAL")?;
     }
     Ok(connection)
+}
+
+/// Two that turn a new file to WAL at once would wait for each other, so SQLite tells one of them
+/// at once that the file is locked, whatever its time limit: it has to ask again.
+fn patiently(mut set: impl FnMut() -> QueryResult<()>) -> QueryResult<()> {
+    for _ in 0..LOCKED_TRIES {
+        match set() {
+            Err(error) if Failure::of(&error) == Failure::Contended => std::thread::sleep(LOCKED_PAUSE),
+            other => return other,
+        }
+    }
+    set()
 }
 
 #[derive(QueryableByName)]

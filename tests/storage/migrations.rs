@@ -1,9 +1,12 @@
 //! The schema: equal on both databases, reversible, safe from several instances at once.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use conversiond::storage::{AnyConnection, Connector, Purpose, migrate};
-use diesel::{QueryableByName, RunQueryDsl as _, sql_query, sql_types};
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query, sql_types};
 
 use crate::support::{Backend, TestDatabase, on_both_databases};
 
@@ -101,4 +104,25 @@ fn both_databases_have_migrations_of_the_same_names() {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     assert_eq!(names("sqlite"), names("postgres"));
+}
+
+/// SQLite's own time limit does not hold for the step to WAL: a file that another one holds is
+/// "locked" at once. Commands that start together on a new file failed by it.
+#[test]
+fn a_new_sqlite_file_that_another_one_is_preparing_is_waited_for() {
+    let database = Backend::Sqlite.database();
+    let path = database.folder().join("test.db");
+    let mut other = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+    other.batch_execute("CREATE TABLE other (id INTEGER); BEGIN IMMEDIATE").unwrap();
+    let (opened, open) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let database = &database;
+        scope.spawn(move || {
+            connect(database);
+            opened.send(()).unwrap();
+        });
+        assert!(open.recv_timeout(Duration::from_millis(200)).is_err(), "opened though it was held");
+        other.batch_execute("COMMIT").unwrap();
+        open.recv_timeout(Duration::from_secs(10)).unwrap();
+    });
 }
