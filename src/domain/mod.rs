@@ -18,6 +18,7 @@ pub mod landing_url;
 pub mod merchant;
 pub mod merchant_buckets;
 pub mod money;
+pub mod order;
 pub mod order_status;
 pub mod peer_failures;
 pub mod rate_limit;

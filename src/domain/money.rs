@@ -1,5 +1,6 @@
 //! Money: integer minor units and a currency, never a float (contract section 2).
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,6 +22,19 @@ impl Currency {
     /// The upper-case code.
     pub fn code(self) -> &'static str {
         self.0.code()
+    }
+}
+
+impl Ord for Currency {
+    /// By code.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.code().cmp(other.code())
+    }
+}
+
+impl PartialOrd for Currency {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -136,11 +150,35 @@ impl Money {
 impl fmt::Display for Money {
     /// The decimal at the currency's full scale, without the currency: `129.90`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Total::from(*self).fmt(f)
+    }
+}
+
+/// A sum or a difference of amounts of one currency. It has room for more amounts than a database
+/// can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    /// In minor units.
+    pub minor: i128,
+    /// The currency.
+    pub currency: Currency,
+}
+
+impl From<Money> for Total {
+    fn from(money: Money) -> Self {
+        Self { minor: money.minor.into(), currency: money.currency }
+    }
+}
+
+impl fmt::Display for Total {
+    /// The decimal at the currency's full scale, without the currency: `-129.90`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exponent = self.currency.exponent();
-        let digits = format!("{:0width$}", self.minor, width = exponent + 1);
+        let sign = if self.minor < 0 { "-" } else { "" };
+        let digits = format!("{:0width$}", self.minor.unsigned_abs(), width = exponent + 1);
         match digits.split_at_checked(digits.len() - exponent) {
-            Some((whole, fraction)) if exponent > 0 => write!(f, "{whole}.{fraction}"),
-            _ => f.write_str(&digits),
+            Some((whole, fraction)) if exponent > 0 => write!(f, "{sign}{whole}.{fraction}"),
+            _ => write!(f, "{sign}{digits}"),
         }
     }
 }

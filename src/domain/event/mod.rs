@@ -191,6 +191,18 @@ impl EventName {
     pub const ALL: [Self; 6] =
         [Self::Lead, Self::Sale, Self::Refund, Self::Cancellation, Self::Reversal, Self::StatusRefund];
 
+    /// What comes first of several that happened at one instant (contract section 12, `basis`).
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Lead => 0,
+            Self::Sale => 1,
+            Self::Refund => 2,
+            Self::StatusRefund => 3,
+            Self::Cancellation => 4,
+            Self::Reversal => 5,
+        }
+    }
+
     /// The kind's name in callbacks, answers and the database.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,85 @@
+//! What happened to an order, in the order in which it happened.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::event::EventName;
+use crate::domain::ids::{EventId, ExternalId};
+use crate::domain::money::Money;
+use crate::domain::order_status::OrderStatus;
+
+/// The earliest moments of an order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Timeline {
+    /// They.
+    pub moments: Vec<Moment>,
+    /// Whether later ones were left out. All of them enter the figures.
+    pub truncated: bool,
+}
+
+/// An event, or a state that the merchant reported.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Moment {
+    /// An event.
+    Event {
+        /// Its id.
+        event_id: EventId,
+        /// What happened.
+        name: EventName,
+        /// The event's own id in the merchant's system.
+        external_id: Option<ExternalId>,
+        /// Its value.
+        value: Option<Money>,
+        /// When it happened.
+        occurred_at: DateTime<Utc>,
+        /// When it was recorded.
+        received_at: DateTime<Utc>,
+        /// How often it was told.
+        times_received: i64,
+        /// How often otherwise than the first time.
+        times_differed: i64,
+    },
+    /// A state.
+    Status {
+        /// It.
+        status: OrderStatus,
+        /// Since when, by the merchant.
+        updated_at: Option<DateTime<Utc>>,
+        /// Why, in the merchant's words.
+        reason: Option<String>,
+        /// When it was recorded.
+        received_at: DateTime<Utc>,
+        /// The event that it is, for states that are one.
+        event_id: Option<EventId>,
+    },
+}
+
+impl Timeline {
+    /// How many moments a timeline holds.
+    pub const MOMENTS_MAX: usize = 1_000;
+
+    /// The earliest of these, by when they happened.
+    pub fn of(mut moments: Vec<Moment>) -> Self {
+        moments.sort_by_key(Moment::place);
+        let truncated = moments.len() > Self::MOMENTS_MAX;
+        moments.truncate(Self::MOMENTS_MAX);
+        Self { moments, truncated }
+    }
+}
+
+impl Moment {
+    /// When it happened; a state that says no time, when it was recorded.
+    pub fn at(&self) -> DateTime<Utc> {
+        match self {
+            Self::Event { occurred_at, .. } => *occurred_at,
+            Self::Status { updated_at, received_at, .. } => updated_at.unwrap_or(*received_at),
+        }
+    }
+
+    /// Moments of one instant stand as things happen to an order: first it is sold.
+    fn place(&self) -> (DateTime<Utc>, u8, Option<EventId>, &'static str) {
+        match self {
+            Self::Event { event_id, name, .. } => (self.at(), name.rank(), Some(*event_id), name.as_str()),
+            Self::Status { status, .. } => (self.at(), u8::MAX, None, status.as_str()),
+        }
+    }
+}
