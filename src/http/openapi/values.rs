@@ -12,6 +12,7 @@ use crate::domain::event::{self, METADATA_BYTES_MAX};
 use crate::domain::ids;
 use crate::domain::merchant;
 use crate::domain::money::Money;
+use crate::domain::order;
 use crate::domain::order_status;
 use crate::domain::signature;
 use crate::http::api::answer::{ACCEPTED, DUPLICATE};
@@ -94,6 +95,17 @@ values! {
         "type": "string", "pattern": "^(0|[1-9][0-9]*)(\\.[0-9]+)?$", "maxLength": amount_chars_max(),
         "examples": ["129.90"]
     };
+
+    /// A decimal string at the currency's full scale: amounts added up, however large they get.
+    Sum => { "type": "string", "pattern": "^-?(0|[1-9][0-9]*)(\\.[0-9]+)?$", "examples": ["129.90"] };
+
+    /// An order in one word: the first that holds.
+    OrderState => { "type": "string", "enum": order::State::ALL.map(order::State::as_str) };
+
+    /// What somebody should look at. `over_refunded`: more was given back than was sold.
+    /// `currency_mismatch`: a refund is in another currency than the sale. `conflicting_repeat`: an event was
+    /// told again with other content; the first told stands.
+    OrderFlag => { "type": "string", "enum": order::Flag::ALL.map(order::Flag::as_str) };
 
     /// An ISO 4217 currency code that has a minor unit, in any case.
     Currency => { "type": "string", "pattern": "^[A-Za-z]{3}$", "examples": ["USD", "EUR", "JPY", "KWD"] };

@@ -7,6 +7,7 @@ mod conversion;
 mod conversions;
 mod document;
 mod order_status;
+mod orders;
 mod webhooks;
 
 use super::operation::Operation;
@@ -22,6 +23,8 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         order_status::report(limits),
         webhooks::receive(limits),
         webhooks::receive_alias(limits),
+        orders::get(),
+        orders::list(),
         attempts::list(),
         document::get(),
     ]
