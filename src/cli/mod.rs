@@ -17,6 +17,7 @@ mod merchant;
 mod migrate;
 mod openapi;
 mod output;
+mod reconcile;
 mod serve;
 mod sign;
 mod signals;
@@ -76,6 +77,8 @@ enum Command {
     Openapi,
     /// Show the journal: every request to a writing endpoint, whatever became of it.
     Attempts(attempts::Attempts),
+    /// Hold a merchant's books against what is recorded.
+    Reconcile(reconcile::Reconcile),
     /// Say why an event, an attempt or an order is as it is.
     Explain(explain::Explain),
 }
@@ -107,6 +110,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Diagnose(command) => command.run(&context),
         Command::Openapi => openapi::run(&context),
         Command::Attempts(command) => command.run(&context),
+        Command::Reconcile(command) => command.run(&context),
         Command::Explain(command) => command.run(&context),
     });
     match result {

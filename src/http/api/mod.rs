@@ -13,6 +13,8 @@ mod list_conversions;
 mod list_orders;
 mod order_answer;
 mod order_status;
+mod reconcile;
+mod reconciliation_answer;
 mod respond;
 mod words;
 
@@ -26,5 +28,7 @@ pub use list_conversions::list_conversions;
 pub use list_orders::list_orders;
 pub use order_answer::OrderBody;
 pub use order_status::report_order_status;
+pub use reconcile::reconcile;
+pub use reconciliation_answer::ReconciliationBody;
 pub use respond::respond;
 pub use words::{Words, refund_id_required};

@@ -107,6 +107,13 @@ values! {
     /// told again with other content; the first told stands.
     OrderFlag => { "type": "string", "enum": order::Flag::ALL.map(order::Flag::as_str) };
 
+    /// What differs. `missing_here`: only the books have the order, or its sale is recorded outside the
+    /// period. `missing_there`: only the service has it. `amount_differs`: `field` says which.
+    DifferenceKind => {
+        "type": "string",
+        "enum": ["missing_here", "missing_there", "amount_differs", "currency_differs", "state_differs"]
+    };
+
     /// An ISO 4217 currency code that has a minor unit, in any case.
     Currency => { "type": "string", "pattern": "^[A-Za-z]{3}$", "examples": ["USD", "EUR", "JPY", "KWD"] };
 
