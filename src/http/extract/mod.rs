@@ -3,7 +3,9 @@
 mod body;
 mod client;
 mod headers;
+mod media_type;
 mod merchant_call;
+mod proof;
 mod query;
 
 pub use body::drain;
