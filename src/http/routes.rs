@@ -24,6 +24,8 @@ pub const BULK: &str = "/api/v1/conversions/bulk";
 pub const CONVERSION: &str = "/api/v1/conversions/{event_id}";
 /// What orders come to.
 pub const ORDER_STATUS: &str = "/api/v1/order-status";
+/// Clicks on short links.
+pub const CLICKS: &str = "/api/v1/clicks";
 /// The journal.
 pub const ATTEMPTS: &str = "/api/v1/attempts";
 /// Merchants' webhooks.
@@ -34,13 +36,14 @@ pub const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
 pub const OPENAPI: &str = "/openapi.json";
 
 /// Every path of the API, the name of its endpoint, and whether that writes.
-const ENDPOINTS: [(&str, &str, bool); 8] = [
+const ENDPOINTS: [(&str, &str, bool); 9] = [
     (CONVERSIONS, "conversions", true),
     (BULK, "conversions_bulk", true),
     (CONVERSION, "conversion", false),
     (ORDER_STATUS, "order_status", true),
     (WEBHOOK, "webhooks", true),
     (WEBHOOK_ALIAS, "webhooks", true),
+    (CLICKS, "clicks", true),
     (ATTEMPTS, "attempts", false),
     (OPENAPI, "openapi", false),
 ];
@@ -85,6 +88,11 @@ pub fn api(config: &mut web::ServiceConfig) {
             .service(
                 web::resource(ORDER_STATUS)
                     .route(web::post().to(api::report_order_status))
+                    .default_service(web::to(|payload| refuse_method("POST", payload))),
+            )
+            .service(
+                web::resource(CLICKS)
+                    .route(web::post().to(api::create_click))
                     .default_service(web::to(|payload| refuse_method("POST", payload))),
             )
             .service(

@@ -22,6 +22,7 @@ mod bad_json;
 mod bad_requests;
 mod bulk;
 mod bulk_rows;
+mod clicks;
 mod clocks;
 mod conversions;
 mod described;

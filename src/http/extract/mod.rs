@@ -5,10 +5,12 @@ mod client;
 mod headers;
 mod media_type;
 mod merchant_call;
+mod operator_call;
 mod proof;
 mod query;
 
 pub use body::drain;
 pub use client::client_of;
 pub use merchant_call::{BulkCall, MerchantCall};
+pub use operator_call::OperatorCall;
 pub use query::Query;

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod bulk;
+mod clicks;
 mod conversion;
 mod conversions;
 mod document;
@@ -22,6 +23,7 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         order_status::report(limits),
         webhooks::receive(limits),
         webhooks::receive_alias(limits),
+        clicks::create(limits),
         attempts::list(),
         document::get(),
     ]
