@@ -23,6 +23,7 @@ mod bad_requests;
 mod bulk;
 mod bulk_rows;
 mod clicks;
+mod clicks_repeated;
 mod clocks;
 mod conversions;
 mod described;
