@@ -288,6 +288,16 @@ on_both_databases! {
         assert_eq!(service.figure("conversiond_outcomes_total", &["\"clicks\""]).await, 5);
     }
 
+    async fn a_click_asks_the_database_nothing_before_it_is_written(backend: Backend) {
+        let (service, operator) = start(backend, "").await;
+        let mut setup = service.setup();
+        for table in ["merchants", "api_keys", "key_secrets", "token_keys", "events"] {
+            setup.execute(&format!("ALTER TABLE {table} RENAME TO hidden_{table}"));
+        }
+        let answer = post(&operator, &click(service.merchant)).await;
+        assert_eq!((answer.status, service.count("clicks")), (201, 1), "{}", answer.text);
+    }
+
     async fn a_store_that_cannot_answer_is_503_and_leaves_nothing(backend: Backend) {
         let (service, operator) = start(backend, "").await;
         let body = click(service.merchant);
