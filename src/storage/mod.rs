@@ -7,6 +7,7 @@ mod any_connection;
 pub mod attempts;
 pub mod backend;
 mod batch_insert;
+mod clicks;
 mod deliveries;
 pub mod error;
 pub mod events;

@@ -152,6 +152,19 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    clicks (merchant_id, click_id) {
+        merchant_id -> Text,
+        click_id -> Text,
+        domain_id -> Text,
+        url_id -> Text,
+        clicked_at -> Timestamp,
+        recorded_at -> Timestamp,
+        key_id -> Text,
+        attempt_id -> Text,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     merchants,
     api_keys,
@@ -162,4 +175,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     external_events,
     order_statuses,
     attempts,
+    clicks,
 );

@@ -12,6 +12,7 @@
 mod support;
 
 mod batches;
+mod clicks;
 mod events;
 mod keys_one_by_one;
 mod migrations;
