@@ -4,7 +4,7 @@
 //! the answer stored under its key tells of the order, or if its body was the same as one of these: so
 //! a bulk request that was sent again is found, whose rows are journaled only where they are refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::Connection;
@@ -18,7 +18,7 @@ use crate::domain::attempt::AttemptOutcome;
 use crate::domain::ids::{AttemptId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::storage::attempts::{self as journal, Filter};
-use crate::storage::schema::{attempts, idempotency_keys};
+use crate::storage::schema::{api_keys, attempts, idempotency_keys};
 use crate::storage::{AnyConnection, Page, StoreError};
 
 /// Lines of the journal, and keys, gone through in one look.
@@ -86,10 +86,35 @@ impl Requests {
             ..Filter::default()
         };
         for mode in order.modes.iter().copied() {
-            all_of(connection, Some(order.merchant), &filter(Some(mode)), &mut self.by_order)?;
+            let found = all_of(connection, Some(order.merchant), &filter(Some(mode)))?;
+            self.by_order.extend(found.into_keys());
         }
-        // Without a key there is no mode.
-        all_of(connection, None, &filter(None), &mut self.nobodys)
+        // Without an owner there is no mode. A key that was not known yet may be another merchant's by
+        // now, and the order with it.
+        let mut nobodys = all_of(connection, None, &filter(None))?;
+        let named: BTreeSet<String> = nobodys.values().flatten().cloned().collect();
+        let others = self.keys_of_others(connection, &named)?;
+        nobodys.retain(|_, named| named.as_ref().is_none_or(|named| !others.contains(named)));
+        self.nobodys = nobodys.into_keys().collect();
+        Ok(())
+    }
+
+    fn keys_of_others(
+        &self,
+        connection: &mut AnyConnection,
+        named: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let named: Vec<&String> = named.iter().collect();
+        let mut others = BTreeSet::new();
+        for some in named.chunks(VALUES) {
+            let found: Vec<String> = api_keys::table
+                .filter(api_keys::merchant_id.ne(&self.merchant))
+                .filter(api_keys::key_id.eq_any(some.iter().copied()))
+                .select(api_keys::key_id)
+                .load(connection)?;
+            others.extend(found);
+        }
+        Ok(others)
     }
 
     /// Finds the keys under which an answer about the order is stored, and adds their requests. A whole
@@ -254,23 +279,21 @@ fn end_of_keys(
         .optional()?)
 }
 
-/// Every attempt that a filter lets through, a page at a time.
+/// Every attempt that a filter lets through, with the key it named; read a page at a time.
 fn all_of(
     connection: &mut AnyConnection,
     owner: Option<MerchantId>,
     filter: &Filter,
-    into: &mut BTreeSet<String>,
-) -> Result<(), StoreError> {
-    let mut before = None;
+) -> Result<BTreeMap<String, Option<String>>, StoreError> {
+    let (mut all, mut before) = (BTreeMap::new(), None);
     loop {
         let page = Page { before, limit: LINES };
         let lines = connection.read(|c| journal::list(c, owner, filter, page))?;
-        into.extend(lines.iter().map(|line| line.place.attempt.to_string()));
-        match lines.last() {
-            Some(last) if i64::try_from(lines.len()).is_ok_and(|count| count == LINES) => {
-                before = Some(last.place);
-            }
-            _ => return Ok(()),
+        let is_last = i64::try_from(lines.len()).is_ok_and(|count| count < LINES);
+        before = lines.last().map(|line| line.place);
+        all.extend(lines.into_iter().map(|line| (line.place.attempt.to_string(), line.key_id)));
+        if is_last {
+            return Ok(all);
         }
     }
 }

@@ -1,0 +1,435 @@
+//! `erase`: an order's personal data goes, its figures stay, and a repeat is still a repeat.
+
+use conversiond::domain::signature::{Covered, Form, sign};
+use serde_json::{Value, json};
+
+use crate::shell::{self, Ran, caller, key, merchant};
+use crate::support::caller::{Answer, unix_now};
+use crate::support::process::{ServeProcess, command, run_json};
+use crate::support::service::Setup;
+use crate::support::{Backend, Caller, TestDatabase, eventually, on_both_databases};
+
+/// Whose data is to be erased, and from where it came; and a neighbour's, which must stay.
+const ADA: &str = "Ada-Lovelace";
+const GRACE: &str = "Grace-Hopper";
+const ADAS_ADDRESS: &str = "198.51.100.7";
+const OTHER_ADDRESS: &str = "198.51.100.8";
+
+const SINGLE: &str = "/api/v1/conversions";
+const BULK: &str = "/api/v1/conversions/bulk";
+const NOBODYS_KEY: &str = "ak_live_000000000000000000000000";
+const STATUS: &str = "/api/v1/order-status";
+
+struct Shop {
+    database: TestDatabase,
+    service: ServeProcess,
+    merchant: String,
+    caller: Caller,
+}
+
+/// How a request is sent.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    address: &'a str,
+    request_id: &'a str,
+    key: &'a str,
+    delivery: &'a str,
+}
+
+const PLAIN: By<'_> = By { address: ADAS_ADDRESS, request_id: ADA, key: "", delivery: "" };
+
+impl Shop {
+    fn open(backend: Backend) -> Self {
+        let database = backend.database();
+        let merchant = merchant(&database);
+        let issued = key(&database, &["--merchant", &merchant]);
+        let mut serve = command(&database, &["serve"]);
+        serve.env("CONVERSIOND__SERVER__TRUSTED_PROXIES", "[\"127.0.0.0/8\"]");
+        let service = ServeProcess::start_command(serve);
+        let caller = caller(&service.base, issued);
+        Self { database, service, merchant, caller }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        shell::run(&self.database, arguments)
+    }
+
+    fn erase(&self, order: &str) -> Value {
+        run_json(&self.database, &["erase", "--merchant", &self.merchant, "--order", order])
+    }
+
+    fn setup(&self) -> Setup {
+        Setup::new(&self.database, "")
+    }
+
+    async fn send(&self, target: &str, body: &Value, by: By<'_>) -> Answer {
+        send(&self.caller, target, body, by).await
+    }
+
+    /// Waits until so many refused lines name an order.
+    async fn refusals(&self, order: &str, count: i64) {
+        let refused = format!("attempts WHERE outcome = 'refused' AND order_id = '{order}'");
+        let mut setup = self.setup();
+        eventually("the refusals are journaled", async || setup.count(&refused) == count).await;
+    }
+}
+
+async fn send(caller: &Caller, target: &str, body: &Value, by: By<'_>) -> Answer {
+    let body = body.to_string();
+    let covered = Covered {
+        method: "POST",
+        target,
+        idempotency_key: by.key,
+        external_event_id: by.delivery,
+        body: body.as_bytes(),
+    };
+    let signed = sign(Form::Bound, &caller.key_id, &caller.secret, unix_now(), "", &covered);
+    let mut headers: Vec<(String, String)> =
+        signed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    for (name, value) in [
+        ("X-Forwarded-For", by.address),
+        ("X-Request-ID", by.request_id),
+        ("Idempotency-Key", by.key),
+        ("X-External-Event-Id", by.delivery),
+    ] {
+        if !value.is_empty() {
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    caller.send("POST", target, body.as_bytes(), &headers).await
+}
+
+/// Waits until the service knows a key.
+async fn known(caller: &Caller) {
+    eventually("the key is known", async || caller.get(SINGLE).await.status == 200).await;
+}
+
+fn sale(order: &str, name: &str) -> Value {
+    json!({"event_name": "sale", "event_time": "2026-06-01T12:00:00Z", "customer": name,
+           "custom_data": {"order_id": order, "value": "12.50", "currency": "EUR"},
+           "metadata": {"name": name}})
+}
+
+fn refund(order: &str, id: &str, name: &str) -> Value {
+    json!({"event_name": "refund", "external_id": id, "metadata": {"name": name}, "customer": name,
+           "custom_data": {"related_order_id": order, "value": "1", "currency": "EUR"}})
+}
+
+fn status(order: &str, status: &str, name: &str) -> Value {
+    json!({"externalOrderId": order, "status": status, "reason": format!("{name} said so"),
+           "statusUpdatedAt": "2026-06-03T10:00:00Z", "metadata": {"name": name}})
+}
+
+/// Requests of every kind about O-1, twice each, and others' in between. What they are answered.
+async fn tell_all(shop: &Shop) -> Vec<String> {
+    let theirs = By { address: OTHER_ADDRESS, request_id: GRACE, ..PLAIN };
+    let mut rows = vec![refund("O-1", "b-1", ADA), sale("O-2", GRACE), refund("O-1", "b-2", ADA)];
+    rows[1]["idempotency_key"] = json!("row-of-O-2");
+    rows[2]["idempotency_key"] = json!("row-of-O-1");
+    rows[0]["client_row_id"] = json!(ADA);
+    let bad = json!({"event_name": "sale", "custom_data": {"order_id": "O-1", "value": ADA}});
+    let order_dialect = json!({"externalOrderId": "O-1", "amount": "12.50", "currency": "EUR",
+        "orderStatus": "paid", "metadata": {"name": ADA}, "orderedAt": "2026-06-01T12:00:00Z"});
+    let mut words = Vec::new();
+    for _ in 0..2 {
+        for (target, body, by) in [
+            (SINGLE, sale("O-1", ADA), PLAIN),
+            (SINGLE, refund("O-1", "r-1", ADA), By { key: "key-of-O-1", ..PLAIN }),
+            (SINGLE, order_dialect.clone(), PLAIN),
+            (BULK, json!({"rows": rows}), PLAIN),
+            (BULK, json!({"rows": [refund("O-1", "b-3", ADA), bad]}), By { key: "bulk-of-O-1", ..PLAIN }),
+            (STATUS, status("O-1", "returned", ADA), By { key: "status-of-O-1", ..PLAIN }),
+            (STATUS, status("O-1", "delivered", ADA), PLAIN),
+            (
+                "/api/v1/webhooks/order-cancelled",
+                status("O-1", "cancelled", ADA),
+                By { delivery: "d-1", ..PLAIN },
+            ),
+            (SINGLE, sale("O-3", GRACE), By { key: "key-of-O-3", ..theirs }),
+            (STATUS, status("O-3", "paid", GRACE), theirs),
+        ] {
+            let answer = shop.send(target, &body, by).await;
+            assert!(answer.status == 200 || answer.status == 202, "{}", answer.text);
+            words.push(answer.word());
+        }
+        assert_eq!(shop.send(SINGLE, &bad, PLAIN).await.status, 422);
+    }
+    // Two by themselves, and the rows of the bulk request that was answered once.
+    shop.refusals("O-1", 3).await;
+    words
+}
+
+/// How many of the lines hold a text.
+fn holding(dump: &[String], text: &str) -> usize {
+    dump.iter().filter(|line| line.contains(text)).count()
+}
+
+/// What must not change.
+fn figures(setup: &mut Setup) -> Vec<String> {
+    let mut figures = setup.lines(
+        "SELECT event_id || event_name || order_id || own_id || coalesce(external_id, '-') \
+         || coalesce(CAST(value_minor AS TEXT), '-') || coalesce(currency, '-') || attribution \
+         || CAST(times_received AS TEXT) || '/' || CAST(times_differed AS TEXT) \
+         || coalesce(idempotency_key, '-') || CAST(occurred_at AS TEXT) || CAST(received_at AS TEXT) AS line \
+         FROM events ORDER BY event_id",
+    );
+    figures.extend(setup.lines(
+        "SELECT order_id || status || status_updated_at || coalesce(event_id, '-') \
+         || CAST(times_received AS TEXT) || CAST(received_at AS TEXT) AS line FROM order_statuses \
+         ORDER BY order_id, status",
+    ));
+    figures.extend(setup.lines(
+        "SELECT attempt_id || CAST(bulk_row AS TEXT) || outcome || reason || coalesce(order_id, '-') AS line \
+         FROM attempts ORDER BY attempt_id, bulk_row",
+    ));
+    figures.extend(setup.lines("SELECT external_event_id || fingerprint AS line FROM external_events"));
+    figures
+}
+
+on_both_databases! {
+    async fn after_it_no_table_holds_what_was_sent_and_the_figures_are_the_same(backend: Backend) {
+        let shop = Shop::open(backend);
+        tell_all(&shop).await;
+        // Another merchant has an order of this id, too.
+        let stranger = merchant(&shop.database);
+        let issued = key(&shop.database, &["--merchant", &stranger]);
+        let theirs = By { address: OTHER_ADDRESS, request_id: GRACE, key: "key-of-O-1", delivery: "" };
+        let caller = caller(&shop.service.base, issued);
+        known(&caller).await;
+        assert_eq!(send(&caller, SINGLE, &sale("O-1", GRACE), theirs).await.word(), "ACCEPTED");
+        // It had been sent before its key was known.
+        let nobody = Caller { key_id: NOBODYS_KEY.to_owned(), ..caller.clone() };
+        assert_eq!(send(&nobody, SINGLE, &sale("O-1", GRACE), theirs).await.status, 401);
+        shop.refusals("O-1", 4).await;
+        let mut setup = shop.setup();
+        let key_id = &caller.key_id;
+        let named = format!("UPDATE attempts SET key_id = '{key_id}' WHERE key_id = '{NOBODYS_KEY}'");
+        assert_eq!(setup.execute(&named), 1);
+        let (before, figures_before) = (setup.dump(), figures(&mut setup));
+        for table in ["events", "order_statuses", "attempts", "idempotency_keys"] {
+            let held = before.iter().any(|line| line.starts_with(table) && line.contains(ADA));
+            assert!(held, "{table} holds nothing to erase");
+        }
+
+        let receipt = shop.erase("O-1");
+        assert_eq!(receipt["order_id"], "O-1");
+        // A sale, four refunds, a cancellation and a status refund; four statuses; the keys of the refund,
+        // the status, the bulk request and its row.
+        assert_eq!(receipt["known"], json!({"events": 7, "order_statuses": 4}));
+        let erased = &receipt["erased"];
+        assert_eq!((&erased["events"], &erased["order_statuses"]), (&json!(7), &json!(4)));
+        assert_eq!(erased["idempotency_keys"], 4);
+
+        let after = setup.dump();
+        for gone in [ADA, ADAS_ADDRESS] {
+            assert_eq!(holding(&after, gone), 0, "{:?}", after.iter().find(|line| line.contains(gone)));
+        }
+        for kept in [GRACE, OTHER_ADDRESS] {
+            assert_eq!(holding(&after, kept), holding(&before, kept), "{kept}");
+        }
+        assert_eq!(figures(&mut setup), figures_before);
+        assert_eq!(setup.count("attempts WHERE order_id = 'O-1' AND body_sha256 IS NOT NULL"), 2, "the stranger's");
+        let keys = setup.lines("SELECT idempotency_key AS line FROM idempotency_keys ORDER BY idempotency_key");
+        assert_eq!(keys, ["key-of-O-1", "key-of-O-3", "row-of-O-2"], "the first is the stranger's");
+
+        // A second time there is nothing to do.
+        let dump = setup.dump();
+        let again = shop.erase("O-1");
+        assert_eq!(again["known"], receipt["known"]);
+        assert_eq!(again["erased"], json!({"events": 0, "order_statuses": 0, "attempts": 0, "idempotency_keys": 0}));
+        assert_eq!(setup.dump(), dump);
+        let told = shop.run(&["erase", "--merchant", &shop.merchant, "--order", "O-1"]).done().out;
+        assert!(told.contains("Nothing is left to erase of order O-1"), "{told}");
+    }
+
+    async fn a_late_repeat_of_an_erased_event_is_a_duplicate_that_differs_in_nothing(backend: Backend) {
+        let shop = Shop::open(backend);
+        tell_all(&shop).await;
+        let told = shop.run(&["erase", "--merchant", &shop.merchant, "--order", "O-1"]).done();
+        for word in ["7 of 7", "4 of 4", "journal lines", "DUPLICATE", "Backups"] {
+            assert!(told.out.contains(word), "{word}: {}", told.out);
+        }
+        let log: Value = serde_json::from_str(told.err.trim()).unwrap();
+        assert_eq!((&log["level"], &log["events"]), (&json!("INFO"), &json!(7)));
+        assert!(!told.err.contains("O-1") && !told.err.contains(ADA), "{}", told.err);
+
+        let by = By { request_id: "late", address: OTHER_ADDRESS, ..PLAIN };
+        for (target, body, by) in [
+            (SINGLE, sale("O-1", ADA), by),
+            (SINGLE, refund("O-1", "r-1", ADA), By { key: "key-of-O-1", ..by }),
+            (SINGLE, refund("O-1", "b-2", ADA), By { key: "row-of-O-1", ..by }),
+            (STATUS, status("O-1", "returned", ADA), By { key: "status-of-O-1", ..by }),
+            ("/api/v1/webhooks/order-cancelled", status("O-1", "cancelled", ADA), By { delivery: "d-1", ..by }),
+        ] {
+            let answer = shop.send(target, &body, by).await;
+            assert_eq!((answer.status, answer.word().as_str()), (202, "DUPLICATE"), "{}", answer.text);
+            assert_eq!((answer.at("/differs"), answer.is_replayed()), (Value::Null, false), "{}", answer.text);
+        }
+        // What is kept is still compared.
+        let mut other = sale("O-1", ADA);
+        other["custom_data"]["value"] = json!("13");
+        let answer = shop.send(SINGLE, &other, by).await;
+        assert_eq!(answer.at("/differs"), json!(["/custom_data/value"]));
+        let mut setup = shop.setup();
+        assert_eq!(holding(&setup.dump(), ADA), 0);
+        // New facts are recorded as ever.
+        assert_eq!(shop.send(STATUS, &status("O-1", "paid", GRACE), by).await.word(), "ACCEPTED");
+        assert_eq!(setup.count("order_statuses WHERE body IS NOT NULL AND order_id = 'O-1'"), 1);
+    }
+
+    async fn what_is_erased_is_read_back_without_it_and_explained(backend: Backend) {
+        let shop = Shop::open(backend);
+        let id = shop.send(SINGLE, &sale("O-1", ADA), PLAIN).await.at("/event_id");
+        assert_eq!(shop.send(STATUS, &status("O-1", "paid", ADA), PLAIN).await.status, 202);
+        shop.erase("O-1");
+        let path = format!("{SINGLE}/{}", id.as_str().unwrap());
+        let read = shop.caller.get(&path).await;
+        assert_eq!((read.at("/metadata"), read.at("/value")), (Value::Null, json!("12.50")));
+        assert_eq!(shop.caller.get(&format!("{SINGLE}?order_id=O-1")).await.at("/data/0/metadata"), Value::Null);
+        let lines = shop.caller.get("/api/v1/attempts?order_id=O-1").await;
+        assert_eq!((lines.at("/data/0/peer"), lines.at("/data/0/request_id")), (Value::Null, json!("")));
+        for id in ["O-1", id.as_str().unwrap()] {
+            let told = shop.run(&["explain", id]).done().out;
+            for word in ["  erased ", "metadata are gone", ", erased 20", "request (erased)", "recorded once"] {
+                assert!(told.contains(word), "{word}: {told}");
+            }
+            assert!(!told.contains(ADA) && !told.contains(ADAS_ADDRESS), "{told}");
+            let told = run_json(&shop.database, &["explain", id]);
+            assert!(told["events"][0]["erased_at"].is_string() && told["order_statuses"][0]["erased_at"].is_string());
+            assert_eq!(told["order_statuses"][0]["reason"], Value::Null);
+        }
+        let attempt = shop.setup().lines("SELECT attempt_id AS line FROM events").remove(0);
+        let told = shop.run(&["explain", &attempt]).done().out;
+        assert!(told.contains("digest erased") && told.contains("request id (erased)"), "{told}");
+    }
+
+    async fn an_order_that_was_only_refused_loses_its_journal_copies(backend: Backend) {
+        let shop = Shop::open(backend);
+        let mut bad = sale("O-1", ADA);
+        bad["custom_data"]["value"] = json!("x");
+        assert_eq!(shop.send(SINGLE, &bad, PLAIN).await.status, 422);
+        let nobody = Caller { key_id: NOBODYS_KEY.to_owned(), ..shop.caller.clone() };
+        assert_eq!(send(&nobody, SINGLE, &bad, PLAIN).await.status, 401);
+        shop.refusals("O-1", 2).await;
+        assert_eq!(shop.erase("O-1")["erased"]["attempts"], 2);
+        let dump = shop.setup().dump();
+        assert_eq!((holding(&dump, ADA), holding(&dump, ADAS_ADDRESS)), (0, 0), "{dump:?}");
+        assert_eq!(shop.erase("O-1")["erased"]["attempts"], 0);
+    }
+
+    async fn only_the_mode_asked_for_is_erased(backend: Backend) {
+        let shop = Shop::open(backend);
+        let issued = key(&shop.database, &["--merchant", &shop.merchant, "--mode", "test"]);
+        let test = caller(&shop.service.base, issued);
+        assert_eq!(shop.send(SINGLE, &sale("O-1", ADA), PLAIN).await.status, 202);
+        known(&test).await;
+        assert_eq!(send(&test, SINGLE, &sale("O-1", ADA), By { key: "k", ..PLAIN }).await.status, 202);
+        let mut setup = shop.setup();
+        let mut left = |mode: &str| {
+            ["events", "attempts", "idempotency_keys"].map(|table| {
+                let kept = match table {
+                    "events" => "body IS NOT NULL",
+                    "attempts" => "peer IS NOT NULL",
+                    _ => "1 = 1",
+                };
+                setup.count(&format!("{table} WHERE mode = '{mode}' AND {kept}"))
+            })
+        };
+        let live = left("live");
+        assert!(left("test").iter().all(|count| *count > 0));
+        let erase = ["erase", "--merchant", &shop.merchant, "--order", "O-1", "--mode"];
+        let receipt = run_json(&shop.database, &[&erase[..], &["test"]].concat());
+        assert_eq!((&receipt["modes"], &receipt["erased"]["events"]), (&json!(["test"]), &json!(1)));
+        assert_eq!((left("test"), left("live")), ([0, 0, 0], live));
+        assert_eq!(run_json(&shop.database, &[&erase[..], &["live"]].concat())["erased"]["events"], 1);
+        assert_eq!(left("live"), [0, 0, 0]);
+    }
+
+    async fn what_is_not_known_is_an_error_and_nothing_is_done(backend: Backend) {
+        let shop = Shop::open(backend);
+        assert_eq!(shop.send(SINGLE, &sale("O-1", ADA), PLAIN).await.status, 202);
+        let mut setup = shop.setup();
+        let before = setup.dump();
+        let erase = |merchant: &str, order: &str, mode: &[&str]| {
+            shop.run(&[&["erase", "--json", "--merchant", merchant, "--order", order], mode].concat())
+        };
+        erase(&shop.merchant, "o-1", &[]).failed_saying(&["has no order o-1", "live and test", "nothing was erased"]);
+        erase(&shop.merchant, "O-1", &["--mode", "test"]).failed_saying(&["has no order O-1 (test)"]);
+        let stranger = "mer_01k86r3hkvfyh8z0rff08k4yyf";
+        erase(stranger, "O-1", &[]).failed_saying(&["there is no merchant", stranger]);
+        erase(&shop.merchant, "", &[]).misused_saying(&["--order"]);
+        shop.run(&["erase", "--merchant", &shop.merchant]).misused_saying(&["--order"]);
+        assert_eq!(setup.dump(), before);
+    }
+
+    async fn callbacks_about_the_order_go_on_beside_it(backend: Backend) {
+        let shop = Shop::open(backend);
+        assert_eq!(shop.send(SINGLE, &sale("O-1", ADA), PLAIN).await.word(), "ACCEPTED");
+        let repeats = async {
+            for number in 0..60 {
+                let key = format!("key-{}", number % 3);
+                let answer = shop.send(SINGLE, &sale("O-1", ADA), By { key: &key, ..PLAIN }).await;
+                assert_eq!(answer.status, 202, "{}", answer.text);
+                assert_eq!(answer.at("/differs"), Value::Null);
+                let rows = json!({"rows": [sale("O-1", ADA), sale("O-2", GRACE)]});
+                let answer = shop.send(BULK, &rows, PLAIN).await;
+                assert_eq!((answer.status, answer.at("/summary/rejected")), (200, json!(0)), "{}", answer.text);
+            }
+        };
+        let (database, merchant) = (shop.database.clone(), shop.merchant.clone());
+        let erasures = tokio::task::spawn_blocking(move || {
+            let erase = ["erase", "--merchant", &merchant, "--order", "O-1"];
+            (0..8).map(|_| run_json(&database, &erase)["erased"]["events"].as_u64().unwrap()).sum::<u64>()
+        });
+        let ((), erased) = tokio::join!(repeats, erasures);
+        assert_eq!(erased.unwrap(), 1);
+        let mut setup = shop.setup();
+        assert_eq!(setup.lines("SELECT order_id AS line FROM events WHERE body IS NOT NULL"), ["O-2"]);
+        assert_eq!(setup.count("events WHERE order_id = 'O-1' AND metadata IS NULL AND times_differed = 0"), 1);
+        // What came meanwhile goes with another one.
+        shop.erase("O-1");
+        let dump = setup.dump();
+        assert_eq!(holding(&dump, "key-0"), 0, "{dump:?}");
+        assert_eq!(setup.count("attempts WHERE order_id = 'O-1' AND peer IS NOT NULL"), 0);
+    }
+
+    async fn a_row_that_somebody_has_locked_is_waited_for(backend: Backend) {
+        let shop = Shop::open(backend);
+        assert_eq!(shop.send(SINGLE, &sale("O-1", ADA), PLAIN).await.status, 202);
+        let mut other = shop.setup();
+        other.execute(if backend == Backend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" });
+        other.execute("UPDATE events SET times_received = times_received + 1");
+        let mut erase = command(&shop.database, &["erase", "--merchant", &shop.merchant, "--order", "O-1"]);
+        erase.env("CONVERSIOND__TELEMETRY__LOG_LEVEL", "debug").env("CONVERSIOND__DATABASE__MIGRATE", "false");
+        let running = tokio::task::spawn_blocking(move || shell::finish(erase));
+        // On PostgreSQL it is seen waiting; SQLite waits inside of itself.
+        if backend == Backend::Postgres {
+            let mut watcher = shop.setup();
+            let waiting = "pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%erased_at%'";
+            eventually("it waits", async || watcher.count(waiting) > 0).await;
+        }
+        other.execute("COMMIT");
+        running.await.unwrap().done();
+        assert_eq!(shop.setup().lines("SELECT CAST(times_received AS TEXT) AS line FROM events WHERE body IS NULL"), ["2"]);
+    }
+}
+
+/// SQLite leaves deleted text on free pages, unless it is told to overwrite it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sqlite_file_does_not_hold_it_any_more_either() {
+    let shop = Shop::open(Backend::Sqlite);
+    let mut long = sale("O-1", ADA);
+    long["note"] = json!(ADA.repeat(2_000));
+    assert_eq!(shop.send(SINGLE, &long, PLAIN).await.status, 202);
+    let file = shop.database.folder().join("test.db");
+    let holds = |name: &str| {
+        let bytes = std::fs::read(&file).unwrap();
+        bytes.windows(name.len()).any(|window| window == name.as_bytes())
+    };
+    let Shop { database, service, merchant, .. } = shop;
+    assert_eq!(service.terminate().0, Some(0));
+    // With the last connection its log is written into the file and goes.
+    assert!(holds(ADA) && !database.folder().join("test.db-wal").exists());
+    run_json(&database, &["erase", "--merchant", &merchant, "--order", "O-1"]);
+    assert!(!holds(ADA), "the file still has it");
+}
