@@ -16,7 +16,7 @@ pub struct Erase {
     /// Whose order it is.
     #[arg(long)]
     merchant: MerchantId,
-    /// The order, by the merchant's id; of a lead its external_id, else its order_id.
+    /// The order, by the merchant's id; of a lead its `external_id`, else its `order_id`.
     #[arg(long, value_name = "ID", value_parser = order_id)]
     order: ExternalId,
     /// Only of live keys or only of test keys; both, where it is not given.
@@ -26,12 +26,12 @@ pub struct Erase {
 
 impl Erase {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        telemetry::init_logging(&context.config.telemetry)?;
         let merchant = self.merchant;
         let mut connection = context.database()?;
         if merchants::find(&mut connection, merchant)?.is_none() {
             return Err(format!("there is no merchant {merchant}").into());
         }
+        telemetry::init_logging(&context.config.telemetry)?;
         let modes = self.mode.map_or_else(|| vec![Mode::Live, Mode::Test], |mode| vec![mode]);
         let order = Order { merchant, modes: &modes, order: self.order.as_str() };
         let erased = erasure::erase(&mut connection, &order, context.now())
