@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Bool, Text, Timestamp};
 
-use super::{Age, PASS_EVERY, ROWS, Stretch, Subject, Walk, progress};
+use super::{Age, LOOKED_AT, PASS_EVERY, ROWS, Stretch, Subject, Walk, progress};
 use crate::domain::ids::{AttemptId, EventId};
 use crate::storage::schema::{attempts, events};
 use crate::storage::{AnyConnection, StoreError};
@@ -31,11 +31,10 @@ pub fn look(connection: &mut AnyConnection, walk: &Walk, age: &Age) -> Result<Op
                 Some((place, begun_at)) if !place.is_empty() => (place, begun_at),
                 _ => (String::new(), now),
             };
-            let places = statuses_behind(connection, walk, &from)?;
+            let (places, is_last) = statuses_behind(connection, walk, &from, age)?;
             if places.is_empty() && from.is_empty() {
                 return Ok(None);
             }
-            let is_last = i64::try_from(places.len()).is_ok_and(|count| count < ROWS);
             let to = if is_last { String::new() } else { places.last().cloned().unwrap_or_default() };
             Ok(Some(Stretch { from, places, to, begun_at }))
         }
@@ -84,18 +83,25 @@ struct StatusKey {
     status: String,
     #[diesel(sql_type = Text)]
     status_updated_at: String,
+    #[diesel(sql_type = Bool)]
+    is_old: bool,
 }
 
+/// They, up to and with so many that have something to forget; and whether these are the last.
+///
 /// An order's id holds no control characters: a line feed keeps the parts of a place apart.
 fn statuses_behind(
     connection: &mut AnyConnection,
     walk: &Walk,
     from: &str,
-) -> Result<Vec<String>, StoreError> {
-    const POSTGRES: &str = "SELECT order_id, status, status_updated_at FROM order_statuses \
+    age: &Age,
+) -> Result<(Vec<String>, bool), StoreError> {
+    const POSTGRES: &str = "SELECT order_id, status, status_updated_at, \
+        received_at < $7 AND body IS NOT NULL AS is_old FROM order_statuses \
         WHERE merchant_id = $1 AND mode = $2 AND (order_id, status, status_updated_at) > ($3, $4, $5) \
         ORDER BY order_id, status, status_updated_at LIMIT $6";
-    const SQLITE: &str = "SELECT order_id, status, status_updated_at FROM order_statuses \
+    const SQLITE: &str = "SELECT order_id, status, status_updated_at, \
+        received_at < ?7 AND body IS NOT NULL AS is_old FROM order_statuses \
         WHERE merchant_id = ?1 AND mode = ?2 AND (order_id, status, status_updated_at) > (?3, ?4, ?5) \
         ORDER BY order_id, status, status_updated_at LIMIT ?6";
     let [order, status, updated_at] = status_key(from);
@@ -106,13 +112,23 @@ fn statuses_behind(
         .bind::<Text, _>(order)
         .bind::<Text, _>(status)
         .bind::<Text, _>(updated_at)
-        .bind::<BigInt, _>(ROWS);
+        .bind::<BigInt, _>(LOOKED_AT)
+        .bind::<Timestamp, _>(age.before.naive_utc());
     let keys: Vec<StatusKey> = match connection {
         AnyConnection::Postgres(c) => query.load(c)?,
         AnyConnection::Sqlite(c) => query.load(c)?,
     };
-    let place = |key: StatusKey| format!("{}\n{}\n{}", key.order_id, key.status, key.status_updated_at);
-    Ok(keys.into_iter().map(place).collect())
+    let (mut places, mut old) = (Vec::with_capacity(keys.len()), 0);
+    let is_last = i64::try_from(keys.len()).is_ok_and(|count| count < LOOKED_AT);
+    for key in keys {
+        places.push(format!("{}\n{}\n{}", key.order_id, key.status, key.status_updated_at));
+        old += i64::from(key.is_old);
+        if old == ROWS {
+            // What follows is met from there.
+            return Ok((places, false));
+        }
+    }
+    Ok((places, is_last))
 }
 
 /// The key that a place stands for: order, status, instant.
