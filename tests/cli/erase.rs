@@ -2,6 +2,10 @@
 
 mod shop;
 
+use chrono::TimeDelta;
+use conversiond::domain::ids::AttemptId;
+use conversiond::domain::time::Clock as _;
+use conversiond::system::{SystemClock, SystemEntropy};
 use serde_json::{Value, json};
 
 use crate::shell::{self, caller, key, merchant};
@@ -33,6 +37,26 @@ fn figures(setup: &mut Setup) -> Vec<String> {
     ));
     figures.extend(setup.lines("SELECT external_event_id || fingerprint AS line FROM external_events"));
     figures
+}
+
+/// Refused requests about O-1, of some days ago.
+fn insert_refused(setup: &mut Setup, merchant: &str, count: i64) {
+    let rows: Vec<String> = (0..count)
+        .map(|number| {
+            let at = SystemClock.now() - TimeDelta::days(3) + TimeDelta::seconds(number);
+            let (id, at) = (AttemptId::generate(at, &SystemEntropy), at.format("%Y-%m-%d %H:%M:%S"));
+            format!(
+                "('{merchant}', '{id}', -1, 'live', '{at}', 'conversions', '{ADAS_ADDRESS}', 'r', 1, 'refused', \
+                 422, 'validation_failed', 'O-1', 1)"
+            )
+        })
+        .collect();
+    let inserted = setup.execute(&format!(
+        "INSERT INTO attempts (merchant_id, attempt_id, bulk_row, mode, started_at, endpoint, peer, request_id, \
+         body_bytes, outcome, status, reason, order_id, elapsed_us) VALUES {}",
+        rows.join(", ")
+    ));
+    assert_eq!(inserted, rows.len());
 }
 
 on_both_databases! {
@@ -240,6 +264,39 @@ on_both_databases! {
         let dump = setup.dump();
         assert_eq!(holding(&dump, "key-0"), 0, "{dump:?}");
         assert_eq!(setup.count("attempts WHERE order_id = 'O-1' AND peer IS NOT NULL"), 0);
+    }
+
+    async fn however_much_there_is_of_others_all_of_the_order_is_found(backend: Backend) {
+        let shop = Shop::open(backend);
+        assert_eq!(shop.send(SINGLE, &sale("O-1", ADA), PLAIN).await.word(), "ACCEPTED");
+        let (mut setup, merchant) = (shop.setup(), &shop.merchant);
+        // Between the first request and its repeat, and before its key: pages of others'.
+        let many = |count: u32| format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
+        let copied = "SELECT merchant_id, attempt_id || CAST(i AS TEXT), bulk_row, mode, started_at, endpoint, \
+            '198.51.100.8', request_id || CAST(i AS TEXT), body_bytes";
+        let columns = "merchant_id, attempt_id, bulk_row, mode, started_at, endpoint, peer, request_id, body_bytes, \
+            outcome, status, reason, order_id, elapsed_us";
+        let lines = format!(
+            "{} INSERT INTO attempts ({columns}) {copied}, 'accepted', 202, 'accepted', 'O-2', 1 FROM n, attempts",
+            many(5_100)
+        );
+        assert_eq!(setup.execute(&lines), 5_100);
+        let later = if backend == Backend::Sqlite { "'2999-01-01'" } else { "TIMESTAMP '2999-01-01'" };
+        let keys = format!(
+            "{} INSERT INTO idempotency_keys (merchant_id, mode, idempotency_key, claimed_by, fingerprint, status, \
+             body, created_at, expires_at, times_seen) SELECT '{merchant}', 'live', 'key-' || CAST(i AS TEXT), 'x', \
+             'x', 202, '{{\"order_id\":\"O-11\"}}', received_at, {later}, 1 FROM n, events",
+            many(2_100)
+        );
+        assert_eq!(setup.execute(&keys), 2_100);
+        let by = By { key: "key-z", ..PLAIN };
+        assert_eq!(shop.send(SINGLE, &sale("O-1", ADA), by).await.word(), "DUPLICATE");
+        insert_refused(&mut setup, merchant, 510);
+        let erased = shop.erase("O-1")["erased"].clone();
+        assert_eq!(erased, json!({"events": 1, "order_statuses": 0, "attempts": 512, "idempotency_keys": 1}));
+        assert_eq!(holding(&setup.dump(), ADAS_ADDRESS), 0);
+        assert_eq!(setup.count("attempts WHERE peer = '198.51.100.8'"), 5_100);
+        assert_eq!(setup.count("idempotency_keys"), 2_100);
     }
 
     async fn a_row_that_somebody_has_locked_is_waited_for(backend: Backend) {

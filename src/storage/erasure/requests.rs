@@ -21,9 +21,10 @@ use crate::storage::attempts::{self as journal, Filter};
 use crate::storage::schema::{api_keys, attempts, idempotency_keys};
 use crate::storage::{AnyConnection, Page, StoreError};
 
-/// Lines of the journal, and keys, gone through in one look.
+/// Lines of the journal, and keys, gone through in one look; and refused lines read in one.
 const LINES: i64 = 5_000;
 const KEYS: i64 = 1_000;
+const REFUSED: i64 = 500;
 
 /// Values in one list of a statement.
 const VALUES: usize = 500;
@@ -287,9 +288,9 @@ fn all_of(
 ) -> Result<BTreeMap<String, Option<String>>, StoreError> {
     let (mut all, mut before) = (BTreeMap::new(), None);
     loop {
-        let page = Page { before, limit: LINES };
+        let page = Page { before, limit: REFUSED };
         let lines = connection.read(|c| journal::list(c, owner, filter, page))?;
-        let is_last = i64::try_from(lines.len()).is_ok_and(|count| count < LINES);
+        let is_last = i64::try_from(lines.len()).is_ok_and(|count| count < REFUSED);
         before = lines.last().map(|line| line.place);
         all.extend(lines.into_iter().map(|line| (line.place.attempt.to_string(), line.key_id)));
         if is_last {
