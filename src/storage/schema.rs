@@ -78,6 +78,7 @@ diesel::table! {
         times_received -> BigInt,
         times_differed -> BigInt,
         attempt_id -> Nullable<Text>,
+        erased_at -> Nullable<Timestamp>,
     }
 }
 
@@ -126,6 +127,7 @@ diesel::table! {
         key_id -> Text,
         signature_form -> Text,
         times_received -> BigInt,
+        erased_at -> Nullable<Timestamp>,
     }
 }
 
@@ -165,6 +167,16 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    retention_progress (merchant_id, mode, subject) {
+        merchant_id -> Text,
+        mode -> Text,
+        subject -> Text,
+        place -> Text,
+        begun_at -> Timestamp,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     merchants,
     api_keys,
@@ -176,4 +188,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     order_statuses,
     attempts,
     clicks,
+    retention_progress,
 );

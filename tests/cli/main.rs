@@ -14,6 +14,7 @@ mod support;
 mod attempts;
 mod database;
 mod diagnose;
+mod erase;
 mod explain;
 mod keys;
 mod logs;

@@ -17,5 +17,6 @@ mod events;
 mod keys_one_by_one;
 mod migrations;
 mod rescue_lane;
+mod retention;
 mod scripted;
 mod writer_policy;

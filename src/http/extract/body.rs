@@ -45,7 +45,7 @@ impl BodyRoom {
         Self { bytes_max: state.limits.bulk_body_bytes_max, memory: state.bulk_body_bytes.clone() }
     }
 
-    /// Of merchants' books.
+    /// For a merchant's books.
     pub fn of_books(state: &AppState) -> Self {
         Self {
             bytes_max: state.limits.reconciliation_body_bytes_max,
