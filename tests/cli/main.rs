@@ -21,6 +21,7 @@ mod logs;
 mod master_key;
 mod master_key_file;
 mod merchants;
+mod reconcile;
 mod serving;
 mod settings;
 mod shell;
