@@ -23,6 +23,7 @@ pub mod order_status;
 pub mod peer_failures;
 pub mod rate_limit;
 pub mod repeat;
+pub mod report;
 pub mod secret;
 pub mod signature;
 pub mod submission;

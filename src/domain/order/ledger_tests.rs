@@ -51,7 +51,12 @@ fn a_sale_alone_is_open() {
 fn refunds_with_a_value_add_up() {
     expect(&[sale("10"), refund("4")], ("10.00", "4.00", "6.00"), "partially_refunded", &[]);
     expect(&[sale("10"), refund("4"), refund("6")], ("10.00", "10.00", "0.00"), "refunded", &[]);
-    expect(&[sale("10"), refund("4"), refund("7")], ("10.00", "11.00", "0.00"), "refunded", &["over_refunded"]);
+    expect(
+        &[sale("10"), refund("4"), refund("7")],
+        ("10.00", "11.00", "0.00"),
+        "refunded",
+        &["over_refunded"],
+    );
     expect(&[sale("10"), refund("0")], ("10.00", "0.00", "10.00"), "open", &[]);
 }
 
@@ -111,7 +116,12 @@ fn leads_alone_make_no_order() {
 #[test]
 fn a_conflicting_repeat_of_any_event_is_flagged() {
     let conflicting = Fact { differed: true, ..refund("1") };
-    expect(&[sale("3"), conflicting], ("3.00", "1.00", "2.00"), "partially_refunded", &["conflicting_repeat"]);
+    expect(
+        &[sale("3"), conflicting],
+        ("3.00", "1.00", "2.00"),
+        "partially_refunded",
+        &["conflicting_repeat"],
+    );
     expect(&[conflicting], ("null", "null", "null"), "awaiting_sale", &["conflicting_repeat"]);
 }
 
@@ -120,9 +130,10 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         .prop_flat_map(|code| (0..=Money::MINOR_MAX).prop_map(move |minor| (minor, code)))
         .prop_map(|(minor, code)| Money::from_minor(minor, code.parse().unwrap()).unwrap());
     let name = proptest::sample::select(EventName::ALL.as_slice());
-    (name, proptest::option::of(value), any::<bool>()).prop_filter_map("one sale", |(name, value, differed)| {
-        (name != EventName::Sale).then_some(Fact { name, value, differed })
-    })
+    (name, proptest::option::of(value), any::<bool>())
+        .prop_filter_map("one sale", |(name, value, differed)| {
+            (name != EventName::Sale).then_some(Fact { name, value, differed })
+        })
 }
 
 proptest! {
