@@ -20,6 +20,7 @@ mod order_statuses;
 mod page;
 pub mod pool;
 mod postgres;
+pub mod reports;
 mod schema;
 mod sqlite;
 pub mod submissions;
