@@ -17,6 +17,7 @@ mod merchant;
 mod migrate;
 mod openapi;
 mod output;
+mod report;
 mod serve;
 mod sign;
 mod signals;
@@ -76,6 +77,8 @@ enum Command {
     Openapi,
     /// Show the journal: every request to a writing endpoint, whatever became of it.
     Attempts(attempts::Attempts),
+    /// Show what a merchant's events come to, by time and by link.
+    Report(report::Report),
     /// Say why an event, an attempt or an order is as it is.
     Explain(explain::Explain),
 }
@@ -107,6 +110,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Diagnose(command) => command.run(&context),
         Command::Openapi => openapi::run(&context),
         Command::Attempts(command) => command.run(&context),
+        Command::Report(command) => command.run(&context),
         Command::Explain(command) => command.run(&context),
     });
     match result {

@@ -35,6 +35,7 @@ mod order_status;
 mod peer_limits;
 mod reading;
 mod refusals;
+mod reports;
 mod signatures;
 mod standard_webhooks;
 mod vectors;

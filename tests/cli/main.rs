@@ -20,6 +20,7 @@ mod logs;
 mod master_key;
 mod master_key_file;
 mod merchants;
+mod report;
 mod serving;
 mod settings;
 mod shell;

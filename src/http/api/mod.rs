@@ -10,6 +10,7 @@ mod list;
 mod list_attempts;
 mod list_conversions;
 mod order_status;
+pub mod report;
 mod respond;
 mod words;
 
@@ -20,5 +21,6 @@ pub use list::{LIMIT_DEFAULT, LIMIT_MAX, List};
 pub use list_attempts::{AttemptBody, list_attempts};
 pub use list_conversions::list_conversions;
 pub use order_status::report_order_status;
+pub use report::report_attribution;
 pub use respond::respond;
 pub use words::{Words, refund_id_required};

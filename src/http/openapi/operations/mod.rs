@@ -7,6 +7,7 @@ mod conversion;
 mod conversions;
 mod document;
 mod order_status;
+mod report;
 mod webhooks;
 
 use super::operation::Operation;
@@ -23,6 +24,7 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         webhooks::receive(limits),
         webhooks::receive_alias(limits),
         attempts::list(),
+        report::attribution(),
         document::get(),
     ]
 }
