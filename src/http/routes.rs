@@ -22,6 +22,10 @@ pub const CONVERSIONS: &str = "/api/v1/conversions";
 pub const BULK: &str = "/api/v1/conversions/bulk";
 /// One event.
 pub const CONVERSION: &str = "/api/v1/conversions/{event_id}";
+/// Orders.
+pub const ORDERS: &str = "/api/v1/orders";
+/// One order.
+pub const ORDER: &str = "/api/v1/orders/{order_id}";
 /// What orders come to.
 pub const ORDER_STATUS: &str = "/api/v1/order-status";
 /// The journal.
@@ -36,10 +40,12 @@ pub const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
 pub const OPENAPI: &str = "/openapi.json";
 
 /// Every path of the API, the name of its endpoint, and whether that writes.
-const ENDPOINTS: [(&str, &str, bool); 9] = [
+const ENDPOINTS: [(&str, &str, bool); 11] = [
     (CONVERSIONS, "conversions", true),
     (BULK, "conversions_bulk", true),
     (CONVERSION, "conversion", false),
+    (ORDERS, "orders", false),
+    (ORDER, "order", false),
     (ORDER_STATUS, "order_status", true),
     (WEBHOOK, "webhooks", true),
     (WEBHOOK_ALIAS, "webhooks", true),
@@ -83,6 +89,16 @@ pub fn api(config: &mut web::ServiceConfig) {
             .service(
                 web::resource(CONVERSION)
                     .route(web::get().to(api::get_conversion))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+            )
+            .service(
+                web::resource(ORDERS)
+                    .route(web::get().to(api::list_orders))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+            )
+            .service(
+                web::resource(ORDER)
+                    .route(web::get().to(api::get_order))
                     .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
             .service(

@@ -1,11 +1,13 @@
-//! Reading back: events, and the journal.
+//! Reading back: events, orders, and the journal.
 
 use super::Ingest;
 use crate::domain::attempt::{Journaled, LinePlace};
 use crate::domain::event::Recorded;
-use crate::domain::ids::{EventId, MerchantId};
+use crate::domain::ids::{EventId, ExternalId, MerchantId};
 use crate::domain::merchant::Mode;
+use crate::domain::order::Order;
 use crate::storage::events::{self, Filter};
+use crate::storage::orders::{self, Scan};
 use crate::storage::{Page, StoreError, attempts};
 
 impl Ingest {
@@ -28,6 +30,27 @@ impl Ingest {
         page: Page<EventId>,
     ) -> Result<Vec<Recorded>, StoreError> {
         self.reader.run(move |c| events::list(c, merchant, mode, &filter, page)).await
+    }
+
+    /// One of a merchant's orders.
+    pub async fn order(
+        &self,
+        merchant: MerchantId,
+        mode: Mode,
+        order: ExternalId,
+    ) -> Result<Option<Order>, StoreError> {
+        self.reader.run(move |c| orders::find(c, merchant, mode, order.as_str())).await
+    }
+
+    /// A page of a merchant's orders, newest first.
+    pub async fn orders(
+        &self,
+        merchant: MerchantId,
+        mode: Mode,
+        filter: orders::Filter,
+        page: Page<EventId>,
+    ) -> Result<Scan, StoreError> {
+        self.reader.run(move |c| orders::list(c, merchant, mode, filter, page)).await
     }
 
     /// A page of a merchant's attempts, newest first. The filter holds the mode.

@@ -17,6 +17,7 @@ pub mod lock;
 pub mod merchants;
 pub mod migrate;
 mod order_statuses;
+pub mod orders;
 mod page;
 pub mod pool;
 mod postgres;

@@ -32,6 +32,8 @@ mod limits;
 mod money;
 mod openapi;
 mod order_status;
+mod orders;
+mod orders_list;
 mod peer_limits;
 mod reading;
 mod refusals;

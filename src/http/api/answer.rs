@@ -106,7 +106,7 @@ pub struct EventBody<'a> {
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
 #[schemars(rename = "Attribution")]
-enum AttributionBody {
+pub enum AttributionBody {
     /// Credited to a click.
     Attributed(LinkBody),
     /// Recorded without a click, and why.
@@ -120,7 +120,7 @@ enum AttributionBody {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
-struct LinkBody {
+pub struct LinkBody {
     /// The click.
     #[schemars(with = "values::ClickId")]
     click_id: String,
@@ -207,7 +207,8 @@ impl<'a> EventBody<'a> {
 }
 
 impl AttributionBody {
-    fn of(attribution: &Attribution) -> Self {
+    /// What was decided.
+    pub fn of(attribution: &Attribution) -> Self {
         match attribution {
             Attribution::Attributed(link) => Self::Attributed(LinkBody {
                 click_id: link.click_id.to_string(),

@@ -55,7 +55,12 @@ impl<P: Place> Pager<P> {
         let wanted = usize::try_from(self.limit).unwrap_or(0);
         let more = found.len() > wanted;
         found.truncate(wanted);
-        found.last().filter(|_| more).map(|last| self.tag.cursor(place(last)))
+        found.last().filter(|_| more).map(|last| self.cursor(place(last)))
+    }
+
+    /// The cursor after a place.
+    pub fn cursor(&self, after: P) -> String {
+        self.tag.cursor(after)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::domain::event::{self, METADATA_BYTES_MAX};
 use crate::domain::ids;
 use crate::domain::merchant;
 use crate::domain::money::Money;
+use crate::domain::order;
 use crate::domain::order_status;
 use crate::domain::report;
 use crate::domain::signature;
@@ -96,9 +97,16 @@ values! {
         "examples": ["129.90"]
     };
 
-    /// A sum of amounts, or a change of one, which may be negative: a decimal string at the currency's full
-    /// scale, of any length.
-    Sum => { "type": "string", "pattern": "^-?(0|[1-9][0-9]*)(\\.[0-9]+)?$", "examples": ["129.90", "-20.00"] };
+    /// A decimal string at the currency's full scale: amounts added up, however large they get.
+    Sum => { "type": "string", "pattern": "^-?(0|[1-9][0-9]*)(\\.[0-9]+)?$", "examples": ["129.90"] };
+
+    /// An order in one word: the first that holds.
+    OrderState => { "type": "string", "enum": order::State::ALL.map(order::State::as_str) };
+
+    /// What somebody should look at. `over_refunded`: more was given back than was sold.
+    /// `currency_mismatch`: a refund is in another currency than the sale. `conflicting_repeat`: an event was
+    /// told again with other content; the first told stands.
+    OrderFlag => { "type": "string", "enum": order::Flag::ALL.map(order::Flag::as_str) };
 
     /// A number with six decimals.
     Rate => { "type": "string", "pattern": "^(0|[1-9][0-9]*)\\.[0-9]{6}$", "examples": ["0.031250"] };

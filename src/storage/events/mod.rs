@@ -10,4 +10,4 @@ mod row;
 pub use super::Page;
 pub use list::{Filter, find, list};
 pub use record::record;
-pub(in crate::storage) use row::Row;
+pub(in crate::storage) use row::{Row, attribution_of};

@@ -176,19 +176,33 @@ impl Row {
     }
 
     fn attribution(&self) -> Option<Attribution> {
-        match self.attribution.as_str() {
-            "inherited" => Some(Attribution::Inherited),
-            "unattributed" => {
-                Unattributed::from_name(self.attribution_reason.as_deref()?).map(Attribution::Unattributed)
-            }
-            "attributed" => Some(Attribution::Attributed(Link {
-                click_id: self.click_id.as_deref()?.parse().ok()?,
-                url_id: self.url_id.as_deref()?.parse().ok()?,
-                domain_id: self.domain_id.as_deref()?.parse().ok()?,
-                clicked_at: self.clicked_at?.and_utc(),
-            })),
-            _ => None,
-        }
+        attribution_of(
+            &self.attribution,
+            self.attribution_reason.as_deref(),
+            (self.click_id.as_deref(), self.url_id.as_deref(), self.domain_id.as_deref(), self.clicked_at),
+        )
+    }
+}
+
+/// The columns of a link: click, short link, domain, instant.
+pub type LinkColumns<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<NaiveDateTime>);
+
+/// The attribution that its columns say; `None` = nobody wrote that.
+pub fn attribution_of(
+    status: &str,
+    reason: Option<&str>,
+    (click_id, url_id, domain_id, clicked_at): LinkColumns<'_>,
+) -> Option<Attribution> {
+    match status {
+        "inherited" => Some(Attribution::Inherited),
+        "unattributed" => Unattributed::from_name(reason?).map(Attribution::Unattributed),
+        "attributed" => Some(Attribution::Attributed(Link {
+            click_id: click_id?.parse().ok()?,
+            url_id: url_id?.parse().ok()?,
+            domain_id: domain_id?.parse().ok()?,
+            clicked_at: clicked_at?.and_utc(),
+        })),
+        _ => None,
     }
 }
 

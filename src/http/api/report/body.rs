@@ -101,7 +101,7 @@ pub struct FiguresBody {
     pub conversion_rate: Option<String>,
 }
 
-/// Amounts of one currency.
+/// Amounts of one currency. With the basis `event` they are changes, which may be negative.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ReportAmounts")]
 pub struct AmountsBody {

@@ -7,7 +7,8 @@ use crate::http::error::{Code, Problem};
 
 const EVENT: &str = "evt_01kf0w8s5kfyh8z0rff08k4yyf";
 
-fn attributed() -> Value {
+/// An attribution to a click.
+pub fn attributed() -> Value {
     json!({
         "status": "attributed",
         "click_id": "clk_01kam013kve86btrzkxeedq4gg",

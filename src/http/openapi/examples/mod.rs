@@ -2,6 +2,7 @@
 //! their schemas and against what the service really answers.
 
 pub mod answers;
+pub mod orders;
 pub mod reports;
 pub mod requests;
 

@@ -7,6 +7,7 @@ mod conversion;
 mod conversions;
 mod document;
 mod order_status;
+mod orders;
 mod report;
 mod webhooks;
 
@@ -23,6 +24,8 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         order_status::report(limits),
         webhooks::receive(limits),
         webhooks::receive_alias(limits),
+        orders::get(),
+        orders::list(),
         attempts::list(),
         report::attribution(),
         document::get(),

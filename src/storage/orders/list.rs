@@ -1,0 +1,122 @@
+//! Pages of orders.
+
+use uuid::Uuid;
+
+use super::candidates::{Candidates, Driver, candidates};
+use super::load;
+use crate::domain::attribution::Attribution;
+use crate::domain::ids::{EventId, MerchantId};
+use crate::domain::merchant::Mode;
+use crate::domain::order::{Flag, Order, State};
+use crate::storage::{AnyConnection, Page, StoreError};
+
+/// How many candidates are read at once.
+const CHUNK: i64 = 250;
+
+/// How many orders one page may look at: most of them may not fit the filter.
+const ORDERS_MAX: usize = 2_000;
+
+/// How many moments one page may hold; the orders that have the more go to the next.
+const MOMENTS_MAX: usize = 20_000;
+
+/// Which orders of a merchant a list holds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// In this state.
+    pub state: Option<State>,
+    /// With this flag.
+    pub flag: Option<Flag>,
+    /// Whose sale is credited to this link.
+    pub url_id: Option<Uuid>,
+}
+
+/// An order in a list.
+pub struct Listed {
+    /// Where it stands: at the first of its events that can put it into the list.
+    pub place: EventId,
+    /// It.
+    pub order: Order,
+}
+
+/// What a search found.
+pub struct Scan {
+    /// The orders, newest first.
+    pub orders: Vec<Listed>,
+    /// Where it stopped before the end, having looked at as much as one page may.
+    pub stopped_at: Option<EventId>,
+}
+
+/// A page of a merchant's orders, newest first. It may be short, even empty, and yet not be the last.
+pub fn list(
+    connection: &mut AnyConnection,
+    merchant: MerchantId,
+    mode: Mode,
+    filter: Filter,
+    page: Page<EventId>,
+) -> Result<Scan, StoreError> {
+    let wanted = usize::try_from(page.limit).unwrap_or(0);
+    let (mut orders, mut before) = (Vec::with_capacity(wanted), page.before);
+    let (mut looked_at, mut moments) = (0, 0);
+    // Of all orders each fits; of others there is no knowing how many.
+    let chunk = if filter.driver() == Driver::All { page.limit.min(CHUNK) } else { CHUNK };
+    loop {
+        let Candidates { found, rest } =
+            candidates(connection, (merchant, mode), filter.driver(), before, chunk)?;
+        let ids: Vec<&str> = found.iter().map(|(_, id)| id.as_str()).collect();
+        let mut loaded = load(connection, merchant, mode, &ids)?;
+        for (place, id) in found {
+            let Some(order) = loaded.remove(&id).filter(|order| filter.holds(order)) else { continue };
+            moments += order.timeline.moments.len();
+            orders.push(Listed { place, order });
+            if orders.len() >= wanted || moments >= MOMENTS_MAX {
+                return Ok(Scan { orders, stopped_at: Some(place) });
+            }
+        }
+        looked_at += usize::try_from(chunk).unwrap_or(0);
+        match rest {
+            None => return Ok(Scan { orders, stopped_at: None }),
+            Some(place) if looked_at >= ORDERS_MAX || filter.is_searching_link() => {
+                return Ok(Scan { orders, stopped_at: Some(place) });
+            }
+            Some(place) => before = Some(place),
+        }
+    }
+}
+
+impl Filter {
+    /// The narrowest drive that misses no order.
+    fn driver(&self) -> Driver {
+        match (self.flag, self.state, self.url_id) {
+            (Some(Flag::ConflictingRepeat), ..) => Driver::Differing,
+            (Some(Flag::OverRefunded | Flag::CurrencyMismatch), ..) => Driver::Reversing,
+            (
+                None,
+                Some(
+                    State::AwaitingSale
+                    | State::Reversed
+                    | State::Cancelled
+                    | State::Refunded
+                    | State::PartiallyRefunded,
+                ),
+                _,
+            ) => Driver::Reversing,
+            (None, Some(State::Open) | None, Some(url)) => Driver::Link(url),
+            (None, Some(State::Open), None) => Driver::Sales,
+            (None, None, None) => Driver::All,
+        }
+    }
+
+    fn is_searching_link(&self) -> bool {
+        matches!(self.driver(), Driver::Link(_))
+    }
+
+    fn holds(&self, order: &Order) -> bool {
+        let url = match order.attribution {
+            Some(Attribution::Attributed(link)) => Some(link.url_id),
+            _ => None,
+        };
+        self.state.is_none_or(|state| order.figures.state == state)
+            && self.flag.is_none_or(|flag| order.figures.flags.contains(&flag))
+            && (self.url_id.is_none() || self.url_id == url)
+    }
+}

@@ -1,0 +1,27 @@
+//! Orders, which are no table: each is read off its events (contract section 10).
+
+mod candidates;
+mod list;
+mod load;
+mod row;
+
+pub use list::{Filter, Listed, Scan, list};
+pub use load::load;
+
+use std::collections::HashMap;
+
+use crate::domain::ids::MerchantId;
+use crate::domain::merchant::Mode;
+use crate::domain::order::Order;
+use crate::storage::{AnyConnection, StoreError};
+
+/// One of a merchant's orders; `None` where leads are all that is known of it.
+pub fn find(
+    connection: &mut AnyConnection,
+    merchant: MerchantId,
+    mode: Mode,
+    order: &str,
+) -> Result<Option<Order>, StoreError> {
+    let mut found: HashMap<String, Order> = load(connection, merchant, mode, &[order])?;
+    Ok(found.remove(order))
+}
