@@ -3,6 +3,8 @@
 mod model;
 mod world;
 
+use std::collections::BTreeMap;
+
 use conversiond::domain::ids::KeyKind;
 use serde_json::{Value, json};
 
@@ -63,6 +65,21 @@ fn changes(answer: &Answer) -> Vec<String> {
     told.collect()
 }
 
+/// The figures of all orders that were sold, added up by currency.
+async fn sums_of_orders(caller: &Caller) -> BTreeMap<String, [i128; 3]> {
+    let answer = caller.get("/api/v1/orders?limit=500").await;
+    assert_eq!(answer.at("/next_cursor"), Value::Null, "{}", answer.text);
+    let mut sums = BTreeMap::new();
+    for order in answer.at("/data").as_array().unwrap() {
+        let Some(currency) = order["currency"].as_str() else { continue };
+        let sum: &mut [i128; 3] = sums.entry(currency.to_owned()).or_default();
+        for (sum, name) in sum.iter_mut().zip(["sold", "refunded", "net"]) {
+            *sum += model::minor(order[name].as_str().unwrap());
+        }
+    }
+    sums
+}
+
 on_both_databases! {
     async fn whatever_is_asked_of_random_business_is_what_a_simple_model_says(backend: Backend) {
         let service = Service::start(backend).await;
@@ -94,6 +111,7 @@ on_both_databases! {
         let world = world::tell(&service, 2, 150).await;
         let (_, expected) = AUTUMN.expect(&world);
         assert!(expected.amounts["EUR"][1] > 0 && expected.counts.iter().all(|count| *count > 0), "{expected:?}");
+        assert_eq!(sums_of_orders(&service.caller).await, expected.amounts);
         for group_by in ["day", "week", "month", "url_id", "domain_id,month", "attribution", "day,url_id"] {
             for basis in ["sale", "event"] {
                 let (_, totals) = Asked { group_by, basis, ..AUTUMN }.ask(&service.caller).await;
