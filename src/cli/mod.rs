@@ -17,6 +17,7 @@ mod merchant;
 mod migrate;
 mod openapi;
 mod output;
+mod reconcile;
 mod report;
 mod serve;
 mod sign;
@@ -77,6 +78,8 @@ enum Command {
     Openapi,
     /// Show the journal: every request to a writing endpoint, whatever became of it.
     Attempts(attempts::Attempts),
+    /// Hold a merchant's books against what is recorded.
+    Reconcile(reconcile::Reconcile),
     /// Show what a merchant's events come to, by time and by link.
     Report(report::Report),
     /// Say why an event, an attempt or an order is as it is.
@@ -110,6 +113,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Diagnose(command) => command.run(&context),
         Command::Openapi => openapi::run(&context),
         Command::Attempts(command) => command.run(&context),
+        Command::Reconcile(command) => command.run(&context),
         Command::Report(command) => command.run(&context),
         Command::Explain(command) => command.run(&context),
     });

@@ -130,6 +130,7 @@ impl TokenKey {
     }
 }
 
-fn instant_argument(text: &str) -> Result<DateTime<Utc>, String> {
+/// An instant on the command line.
+pub fn instant_argument(text: &str) -> Result<DateTime<Utc>, String> {
     instant::parse(text).map_err(|error| error.to_string())
 }

@@ -53,6 +53,8 @@ pub struct Server {
     pub headers_bytes_max: usize,
     pub body_bytes_max: usize,
     pub bulk_body_bytes_max: usize,
+    /// The largest body of a reconciliation. Two of them may be held at a time.
+    pub reconciliation_body_bytes_max: usize,
     pub bodies_in_flight_bytes_max: usize,
     pub shutdown_s: u64,
 }
@@ -250,6 +252,8 @@ impl Config {
         within("ingest.answer_timeout_s", self.ingest.answer_timeout_s.into(), 1, 60)?;
         within("ingest.bulk_rows_max", number(self.ingest.bulk_rows_max), 1, 1_000)?;
         within("server.bulk_body_bytes_max", number(self.server.bulk_body_bytes_max), 1_024, 1 << 24)?;
+        let books_max = number(self.server.reconciliation_body_bytes_max);
+        within("server.reconciliation_body_bytes_max", books_max, 1_024, 1 << 28)?;
         within("idempotency.ttl_hours", self.idempotency.ttl_hours.into(), 1, 720)?;
         // Else who waits is told 503 before it could be told 409.
         let wait_max = i128::from(self.ingest.answer_timeout_s) * 1_000 - 100;

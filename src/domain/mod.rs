@@ -22,6 +22,7 @@ pub mod order;
 pub mod order_status;
 pub mod peer_failures;
 pub mod rate_limit;
+pub mod reconciliation;
 pub mod repeat;
 pub mod report;
 pub mod secret;

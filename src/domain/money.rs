@@ -98,6 +98,16 @@ impl<'a> Decimal<'a> {
     }
 }
 
+impl fmt::Display for Decimal<'_> {
+    /// As it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.fraction {
+            "" => f.write_str(self.whole),
+            fraction => write!(f, "{}.{fraction}", self.whole),
+        }
+    }
+}
+
 /// An amount of money, zero or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Money {

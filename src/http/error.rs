@@ -8,6 +8,7 @@ use crate::domain::instant;
 use crate::domain::signature::HeaderError;
 use crate::domain::submission::Conflict;
 use crate::ingest::IngestError;
+use crate::ingest::reconciliation::ReconcileError;
 use crate::storage::StoreError;
 use crate::storage::error::Failure;
 
@@ -214,6 +215,15 @@ impl From<Rejection> for Problem {
         match rejection {
             Rejection::MalformedJson(error) => Self::new(Code::MalformedJson, error.to_string()),
             Rejection::Invalid(errors) => Self::invalid(errors),
+        }
+    }
+}
+
+impl From<ReconcileError> for Problem {
+    fn from(error: ReconcileError) -> Self {
+        match error {
+            ReconcileError::Rejected(rejection) => rejection.into(),
+            ReconcileError::Store(error) => error.into(),
         }
     }
 }

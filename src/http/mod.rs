@@ -19,6 +19,7 @@ pub mod routes;
 mod state;
 mod webhooks;
 
+pub use api::ReconciliationBody;
 pub use api::report::ReportBody;
 pub use attempts::RefusedAttempts;
 pub use connection::Connection;

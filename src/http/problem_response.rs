@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::error::{Code, Problem};
 use super::openapi::values;
+use crate::domain::event::FieldError;
 
 /// What a 401 asks for (RFC 9110 section 11.6.1).
 const CHALLENGE: &str = "HMAC-SHA256 realm=\"conversiond\"";
@@ -47,7 +48,7 @@ pub struct ProblemBody<'a> {
 /// One thing that is wrong.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "FieldError")]
-struct FieldBody<'a> {
+pub struct FieldBody<'a> {
     /// Where: into the body, or `/` and the name of a query parameter.
     #[schemars(with = "values::Pointer")]
     pointer: &'a str,
@@ -56,6 +57,13 @@ struct FieldBody<'a> {
     code: &'static str,
     /// What, for people; its words may change.
     message: &'a str,
+}
+
+impl<'a> FieldBody<'a> {
+    /// It.
+    pub fn of(error: &'a FieldError) -> Self {
+        Self { pointer: &error.pointer, code: error.code, message: &error.message }
+    }
 }
 
 impl Problem {
@@ -70,11 +78,7 @@ impl Problem {
             request_id,
             retryable: self.code.retryable(),
             retry_after: self.quota_after_s,
-            errors: self
-                .errors
-                .iter()
-                .map(|error| FieldBody { pointer: &error.pointer, code: error.code, message: &error.message })
-                .collect(),
+            errors: self.errors.iter().map(FieldBody::of).collect(),
         }
     }
 

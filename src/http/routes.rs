@@ -26,6 +26,8 @@ pub const CONVERSION: &str = "/api/v1/conversions/{event_id}";
 pub const ORDERS: &str = "/api/v1/orders";
 /// One order.
 pub const ORDER: &str = "/api/v1/orders/{order_id}";
+/// Merchants' books, held against what is recorded.
+pub const RECONCILIATIONS: &str = "/api/v1/reconciliations";
 /// What orders come to.
 pub const ORDER_STATUS: &str = "/api/v1/order-status";
 /// The journal.
@@ -40,12 +42,13 @@ pub const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
 pub const OPENAPI: &str = "/openapi.json";
 
 /// Every path of the API, the name of its endpoint, and whether that writes.
-const ENDPOINTS: [(&str, &str, bool); 11] = [
+const ENDPOINTS: [(&str, &str, bool); 12] = [
     (CONVERSIONS, "conversions", true),
     (BULK, "conversions_bulk", true),
     (CONVERSION, "conversion", false),
     (ORDERS, "orders", false),
     (ORDER, "order", false),
+    (RECONCILIATIONS, "reconciliations", false),
     (ORDER_STATUS, "order_status", true),
     (WEBHOOK, "webhooks", true),
     (WEBHOOK_ALIAS, "webhooks", true),
@@ -100,6 +103,11 @@ pub fn api(config: &mut web::ServiceConfig) {
                 web::resource(ORDER)
                     .route(web::get().to(api::get_order))
                     .default_service(web::to(|payload| refuse_method("GET", payload))),
+            )
+            .service(
+                web::resource(RECONCILIATIONS)
+                    .route(web::post().to(api::reconcile))
+                    .default_service(web::to(|payload| refuse_method("POST", payload))),
             )
             .service(
                 web::resource(ORDER_STATUS)

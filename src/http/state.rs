@@ -35,6 +35,8 @@ pub struct AppState {
     pub body_bytes: Arc<Semaphore>,
     /// The same of bulk requests' bodies: a few of them must not keep out everybody.
     pub bulk_body_bytes: Arc<Semaphore>,
+    /// The same of merchants' books: two of the largest.
+    pub reconciliation_body_bytes: Arc<Semaphore>,
     /// Set when the service is to end: connections are closed after their next answer.
     pub draining: Arc<AtomicBool>,
 }
@@ -50,7 +52,9 @@ pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// The largest body of a bulk request.
     pub bulk_body_bytes_max: usize,
-    /// Rows in one.
+    /// The largest of a merchant's books.
+    pub reconciliation_body_bytes_max: usize,
+    /// Rows in one bulk request.
     pub bulk_rows_max: usize,
     /// How long a body may take.
     pub body_timeout: Duration,
@@ -66,6 +70,7 @@ impl HttpLimits {
             headers_bytes_max: config.server.headers_bytes_max,
             body_bytes_max: config.server.body_bytes_max,
             bulk_body_bytes_max: config.server.bulk_body_bytes_max,
+            reconciliation_body_bytes_max: config.server.reconciliation_body_bytes_max,
             bulk_rows_max: config.ingest.bulk_rows_max,
             body_timeout: Duration::from_secs(config.server.body_timeout_s),
             tolerance_s: config.signature.tolerance_s,

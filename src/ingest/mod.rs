@@ -5,6 +5,7 @@ mod conversion;
 mod entry;
 mod order_status;
 mod read;
+pub mod reconciliation;
 mod report;
 
 use std::sync::Arc;

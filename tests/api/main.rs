@@ -36,6 +36,7 @@ mod orders;
 mod orders_list;
 mod peer_limits;
 mod reading;
+mod reconciliation;
 mod refusals;
 mod reports;
 mod signatures;

@@ -225,6 +225,27 @@ on_both_databases! {
         assert_eq!((answer.at("/rows/0/amounts"), answer.at("/totals/amounts")), (expected.clone(), expected));
     }
 
+    async fn a_report_of_more_rows_than_it_may_have_says_what_to_do(backend: Backend) {
+        let service = Service::start(backend).await;
+        // Leads of as many links as there may be rows, and one more.
+        let mut setup = service.setup();
+        let inserted = setup.execute(&format!(
+            "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 20000) \
+             INSERT INTO events (merchant_id, mode, event_id, event_name, order_id, own_id, occurred_at, occurred_given, \
+             received_at, attribution, url_id, key_id, signature_form, times_received, times_differed) \
+             SELECT '{}', 'live', 'evt_' || n, 'lead', 'L-' || n, '', '2026-11-02 10:00:00', true, \
+             '2026-11-02 10:00:00', 'attributed', '00000000-0000-4000-8000-' || (100000000000 + n), 'k', 'v1', 1, 0 FROM n",
+            service.merchant
+        ));
+        assert_eq!(inserted, 20_001);
+        let time = "?from=2026-11-01&to=2026-11-10";
+        let answer = service.caller.get(&format!("{PATH}{time}&group_by=url_id,day")).await;
+        assert_eq!((answer.status, answer.error_pointers()), (422, vec!["/group_by".to_owned()]));
+        assert_eq!(answer.at("/errors/0/code"), "too_many_rows");
+        assert!(answer.text.contains("group by less"), "{}", answer.text);
+        assert_eq!(report(&service.caller, time).await.at("/totals/leads"), 20_001);
+    }
+
     async fn a_report_is_csv_by_format_or_by_what_the_caller_accepts(backend: Backend) {
         let service = Service::start(backend).await;
         tell(&service, &[

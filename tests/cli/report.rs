@@ -47,11 +47,11 @@ on_both_databases! {
         let expected = [
             "DAY CLICKS LEADS SALES CANCELLED REVERSED REFUNDS CONVERSION_RATE CURRENCY SOLD REFUNDED NET",
             "2026-11-02 0 0 2 0 0 0 EUR 1299.90 0.00 1299.90",
-            "JPY 1580 0 1580",
+            "2026-11-02 JPY 1580 0 1580",
             "2026-11-03 0 0 1 0 0 0 EUR 5.00 0.00 5.00",
             "2026-11-04 0 0 0 1 0 1 EUR 0.00 299.90 -304.90",
             "TOTAL 0 0 3 1 0 1 EUR 1304.90 299.90 1000.00",
-            "JPY 1580 0 1580",
+            "TOTAL JPY 1580 0 1580",
         ];
         let words: Vec<String> =
             lines[1..].iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();

@@ -23,6 +23,7 @@ use crate::http::api::Words;
 use crate::http::error::{Code, Problem};
 use crate::http::request_context::{note, noted};
 use crate::http::state::AppState;
+use crate::ingest::reconciliation::BooksFormat;
 use crate::ingest::{BulkFormat, Call, IngestError, Prepared};
 
 /// A verified call on a merchant's endpoint.
@@ -42,6 +43,9 @@ pub struct MerchantCall {
 
 /// The same, with a body that may be as large as a bulk request's.
 pub struct BulkCall(pub MerchantCall);
+
+/// The same, with a body that may be as large as a merchant's books.
+pub struct BooksCall(pub MerchantCall);
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
@@ -65,6 +69,19 @@ impl FromRequest for BulkCall {
         let call = extract(request, payload, |state| BodyRoom {
             bytes_max: state.limits.bulk_body_bytes_max,
             memory: state.bulk_body_bytes.clone(),
+        });
+        Box::pin(async { call.await.map(Self) })
+    }
+}
+
+impl FromRequest for BooksCall {
+    type Error = Problem;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let call = extract(request, payload, |state| BodyRoom {
+            bytes_max: state.limits.reconciliation_body_bytes_max,
+            memory: state.reconciliation_body_bytes.clone(),
         });
         Box::pin(async { call.await.map(Self) })
     }
@@ -96,6 +113,16 @@ impl MerchantCall {
     pub fn rows_body(&self, request: &HttpRequest) -> Result<(&[u8], BulkFormat), Problem> {
         let types = [("application/json", BulkFormat::Json), ("application/x-ndjson", BulkFormat::Ndjson)];
         self.body_of_type(request, &types, "application/json or application/x-ndjson")
+    }
+
+    /// A merchant's books, and how they are written.
+    pub fn books_body(&self, request: &HttpRequest) -> Result<(&[u8], BooksFormat), Problem> {
+        let types = [
+            ("application/json", BooksFormat::Json),
+            ("application/x-ndjson", BooksFormat::Ndjson),
+            ("text/csv", BooksFormat::Csv),
+        ];
+        self.body_of_type(request, &types, "application/json, application/x-ndjson or text/csv")
     }
 
     fn body_of_type<T: Copy>(

@@ -8,5 +8,5 @@ mod query;
 
 pub use body::drain;
 pub use client::client_of;
-pub use merchant_call::{BulkCall, MerchantCall};
+pub use merchant_call::{BooksCall, BulkCall, MerchantCall};
 pub use query::Query;

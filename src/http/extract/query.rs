@@ -46,6 +46,14 @@ impl Query {
         self.take(name, |text| instant::parse(text).map_err(|error| error.to_string()))
     }
 
+    /// An instant that must be there.
+    pub fn required_instant(&mut self, name: &str) -> Option<DateTime<Utc>> {
+        if !self.values.contains_key(name) {
+            self.error(name, "required", "is required: an instant such as 2026-11-01T00:00:00Z");
+        }
+        self.instant(name)
+    }
+
     /// An id that the merchant made.
     pub fn merchants_id(&mut self, name: &str) -> Option<String> {
         self.take(name, |text| match ExternalId::parse(text) {

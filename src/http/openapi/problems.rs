@@ -21,6 +21,8 @@ pub enum Cause {
     Signed,
     /// That it takes a body that is written.
     Writes,
+    /// That it takes a body that is only read.
+    Body,
     /// That it takes query parameters.
     Query,
     /// That its path names something that may not be there.
@@ -53,8 +55,9 @@ const fn causes(code: Code) -> &'static [Cause] {
         | Code::StorageUnavailable
         | Code::ClockUnreliable
         | Code::ShuttingDown => &[Cause::Signed],
-        Code::MalformedJson | Code::IdempotencyKeyInUse | Code::IdempotencyKeyMismatch => &[Cause::Writes],
-        Code::ValidationFailed => &[Cause::Writes, Cause::Query],
+        Code::IdempotencyKeyInUse | Code::IdempotencyKeyMismatch => &[Cause::Writes],
+        Code::MalformedJson => &[Cause::Writes, Cause::Body],
+        Code::ValidationFailed => &[Cause::Writes, Cause::Body, Cause::Query],
         Code::NotFound => &[Cause::Named],
         Code::RefundIdRequired => &[Cause::Refund],
         Code::ExternalEventIdMissing | Code::ExternalEventIdReused | Code::StatusTopicMismatch => {

@@ -108,6 +108,13 @@ values! {
     /// told again with other content; the first told stands.
     OrderFlag => { "type": "string", "enum": order::Flag::ALL.map(order::Flag::as_str) };
 
+    /// What differs. `missing_here`: only the books have the order, or its sale is recorded outside the
+    /// period. `missing_there`: only the service has it. `amount_differs`: `field` says which.
+    DifferenceKind => {
+        "type": "string",
+        "enum": ["missing_here", "missing_there", "amount_differs", "currency_differs", "state_differs"]
+    };
+
     /// A number with six decimals.
     Rate => { "type": "string", "pattern": "^(0|[1-9][0-9]*)\\.[0-9]{6}$", "examples": ["0.031250"] };
 

@@ -13,7 +13,7 @@ use crate::storage::schema::{events, order_statuses};
 use crate::storage::{AnyConnection, StoreError};
 
 /// How many orders one statement asks for.
-const ORDERS_AT_ONCE: usize = 500;
+pub const ORDERS_AT_ONCE: usize = 500;
 
 /// An order that is being added up.
 #[derive(Default)]

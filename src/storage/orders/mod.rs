@@ -1,10 +1,12 @@
 //! Orders, which are no table: each is read off its events (contract section 10).
 
 mod candidates;
+mod ledgers;
 mod list;
 mod load;
 mod row;
 
+pub use ledgers::{SaleRow, ledgers, sales_between, sales_of};
 pub use list::{Filter, Listed, Scan, list};
 pub use load::load;
 

@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod orders;
+pub mod reconciliations;
 pub mod reports;
 pub mod requests;
 

@@ -8,6 +8,7 @@ mod conversions;
 mod document;
 mod order_status;
 mod orders;
+mod reconciliations;
 mod report;
 mod webhooks;
 
@@ -26,6 +27,7 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         webhooks::receive_alias(limits),
         orders::get(),
         orders::list(),
+        reconciliations::reconcile(limits),
         attempts::list(),
         report::attribution(),
         document::get(),

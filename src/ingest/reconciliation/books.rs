@@ -1,0 +1,160 @@
+//! Reading books in their three forms.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::Period;
+use crate::domain::event::{FieldError, Rejection};
+use crate::domain::instant;
+use crate::domain::json::{self, Elements};
+use crate::domain::reconciliation::{Books, ROWS_MAX, Row, UNREADABLE_MAX, UnreadableRow, error, read_row};
+
+/// The columns that are read; others are the merchant's own affair.
+const COLUMNS: [&str; 5] = ["order_id", "value", "net", "currency", "state"];
+
+/// A file's mark of being UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Collects rows, and what keeps some of them from being rows.
+struct Collector {
+    books: Books,
+    /// Where each order stands.
+    lines: HashMap<String, u64>,
+}
+
+impl Collector {
+    fn new((from, to): Period) -> Self {
+        let books = Books { from, to, rows: Vec::new(), unreadable: Vec::new(), unreadable_count: 0 };
+        Self { books, lines: HashMap::new() }
+    }
+
+    fn add(&mut self, line: u64, row: Result<Row, UnreadableRow>) -> Result<(), Rejection> {
+        if self.books.rows.len() >= ROWS_MAX {
+            let message = format!("may hold {ROWS_MAX} rows: send the period in parts");
+            return Err(Rejection::Invalid(vec![error("/rows", "too_many", message)]));
+        }
+        let row = row.and_then(|row| match self.lines.insert(row.order.as_str().to_owned(), line) {
+            None => Ok(row),
+            Some(before) => {
+                let message = format!("stands in row {before} already");
+                Err(UnreadableRow { line, errors: vec![error("/order_id", "repeated", message)] })
+            }
+        });
+        match row {
+            Ok(row) => self.books.rows.push(row),
+            Err(unreadable) => {
+                self.books.unreadable_count += 1;
+                if self.books.unreadable.len() < UNREADABLE_MAX {
+                    self.books.unreadable.push(unreadable);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Books as one JSON object, which tells the period.
+pub fn read_json(body: &[u8]) -> Result<Books, Rejection> {
+    let rows = json::elements_of(body, "rows").map_err(Rejection::MalformedJson)?;
+    let mut errors = Vec::new();
+    let mut at = |name: &str| {
+        let text = json::text_in(body, name);
+        let read = text.ok_or_else(|| "is required: an instant such as 2026-11-01T00:00:00Z".to_owned());
+        let read = read.and_then(|text| instant::parse(&text).map_err(|error| error.to_string()));
+        read.map_err(|message| errors.push(error(&format!("/{name}"), "invalid_instant", message))).ok()
+    };
+    let (from, to) = (at("from"), at("to"));
+    let rows = match rows {
+        Elements::Found(rows) => rows,
+        Elements::NoObject => {
+            let message = "must be an object with from, to and rows";
+            return Err(Rejection::Invalid(vec![error("", "wrong_type", message)]));
+        }
+        Elements::Absent => {
+            errors.push(error("/rows", "required", "is required"));
+            Vec::new()
+        }
+        Elements::NoArray => {
+            errors.push(error("/rows", "wrong_type", "must be an array"));
+            Vec::new()
+        }
+    };
+    let period = period(from, to, errors)?;
+    let mut collector = Collector::new(period);
+    for (line, text) in (1..).zip(rows) {
+        collector.add(line, read_row(line, text.as_bytes()))?;
+    }
+    Ok(collector.books)
+}
+
+/// Books as a row per line, each a JSON object.
+pub fn read_ndjson(body: &[u8], period: Period) -> Result<Books, Rejection> {
+    let mut collector = Collector::new(period);
+    for (line, text) in (1..).zip(body.split(|byte| *byte == b'\n')) {
+        let text = text.trim_ascii();
+        if !text.is_empty() {
+            collector.add(line, read_row(line, text))?;
+        }
+    }
+    Ok(collector.books)
+}
+
+/// Books as CSV (RFC 4180): the first line names the columns.
+pub fn read_csv(body: &[u8], period: Period) -> Result<Books, Rejection> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
+    let unreadable =
+        |found: csv::Error| Rejection::Invalid(vec![error("", "malformed_csv", found.to_string())]);
+    let columns: Vec<Option<&str>> = reader
+        .byte_headers()
+        .map_err(unreadable)?
+        .iter()
+        .map(|name| COLUMNS.into_iter().find(|column| column.as_bytes() == name.trim_ascii()))
+        .collect();
+    if !columns.contains(&Some("order_id")) {
+        let message = format!("the first line must name the columns, of {}", COLUMNS.join(", "));
+        return Err(Rejection::Invalid(vec![error("/order_id", "required", message)]));
+    }
+    let mut collector = Collector::new(period);
+    let mut record = csv::ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(unreadable)? {
+        let line = record.position().map_or(0, csv::Position::line);
+        collector.add(line, csv_row(line, &columns, &record))?;
+    }
+    Ok(collector.books)
+}
+
+/// An empty cell says nothing.
+fn csv_row(line: u64, columns: &[Option<&str>], record: &csv::ByteRecord) -> Result<Row, UnreadableRow> {
+    let mut members = Map::new();
+    for (column, cell) in columns.iter().zip(record) {
+        let Some(column) = column.filter(|_| !cell.is_empty()) else { continue };
+        let text = std::str::from_utf8(cell).map_err(|_| {
+            let errors = vec![error(&format!("/{column}"), "invalid_text", "is not UTF-8")];
+            UnreadableRow { line, errors }
+        })?;
+        members.insert(column.to_owned(), Value::from(text));
+    }
+    read_row(line, Value::from(members).to_string().as_bytes())
+}
+
+fn period(
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    mut errors: Vec<FieldError>,
+) -> Result<Period, Rejection> {
+    match from.zip(to) {
+        Some(period) if errors.is_empty() && period.0 < period.1 => return Ok(period),
+        Some((from, to)) if from >= to => {
+            errors.push(error("/to", "empty_range", "must lie after its beginning"));
+        }
+        _ => {}
+    }
+    Err(Rejection::Invalid(errors))
+}
+
+#[cfg(test)]
+#[path = "books_tests.rs"]
+mod tests;
