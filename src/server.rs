@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::domain::landing_url::SigningParameters;
 use crate::domain::time::{Clock, Entropy};
 use crate::domain::vault::MasterKeyRing;
 use crate::http::openapi::Description;
@@ -140,8 +141,9 @@ pub async fn build_with<S: BatchStore>(
         Duration::from_secs(config.keys.refresh_s),
     ));
     let limits = HttpLimits::new(config);
+    let signing = Arc::new(SigningParameters::from_list(&config.landing.signing_parameters));
     let state = web::Data::new(AppState {
-        ingest: Ingest { writer, reader, keyring, clock, entropy },
+        ingest: Ingest { writer, reader, keyring, clock, entropy, signing },
         clock_watch,
         metrics,
         description: Description::new(&limits),

@@ -8,6 +8,7 @@ mod context;
 mod demo;
 mod diagnose;
 mod doctor;
+mod erase;
 mod explain;
 mod health;
 mod input;
@@ -84,6 +85,8 @@ enum Command {
     Report(report::Report),
     /// Say why an event, an attempt or an order is as it is.
     Explain(explain::Explain),
+    /// Erase an order's personal data; its figures stay.
+    Erase(erase::Erase),
 }
 
 /// What went wrong, in words for the operator.
@@ -116,6 +119,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Reconcile(command) => command.run(&context),
         Command::Report(command) => command.run(&context),
         Command::Explain(command) => command.run(&context),
+        Command::Erase(command) => command.run(&context),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

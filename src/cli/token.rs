@@ -6,9 +6,10 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Context, Failure};
-use crate::domain::ids::{ClickId, MerchantId};
+use crate::domain::click::{Click, Landing, Minted};
+use crate::domain::ids::MerchantId;
 use crate::domain::instant;
-use crate::domain::landing_url::{self, SigningParameters};
+use crate::domain::landing_url::{LeftAlone, SigningParameters};
 use crate::keyring::{Loader, ensure_token_key, rotate_token_key};
 use crate::storage::merchants;
 use crate::system::SystemEntropy;
@@ -61,29 +62,31 @@ impl Mint {
         let ring = context.master_key(&mut connection)?;
         let now = context.now();
         let clicked_at = self.clicked_at.unwrap_or(now);
-        if clicked_at < DateTime::UNIX_EPOCH {
-            return Err("a click id cannot hold a time before 1970".into());
-        }
         if merchants::find(&mut connection, self.merchant)?.is_none() {
             return Err(format!("there is no merchant {}", self.merchant).into());
         }
         ensure_token_key(&mut connection, &ring, now, &SystemEntropy)?;
         let tokens = Loader::new(ring, &SystemEntropy).load(&mut connection, now)?.token_ring;
-        let click = ClickId::generate(clicked_at, &SystemEntropy);
-        let token =
-            tokens.mint(self.merchant, self.domain, self.url, click).ok_or("there is no token key")?;
         let signing = SigningParameters::from_list(&context.config.landing.signing_parameters);
-        let appended = self.destination.as_deref().map(|url| landing_url::append(url, &token, &signing));
-        let (landing_url, reason) = match &appended {
+        let clicked = Click {
+            merchant_id: self.merchant,
+            domain_id: self.domain,
+            url_id: self.url,
+            clicked_at,
+            destination: self.destination,
+        };
+        let Minted { click_id: click, token, landing, .. } =
+            clicked.mint(&tokens, &signing, &SystemEntropy)?;
+        let appended = landing.as_ref().is_some_and(Landing::is_appended);
+        let (landing_url, reason) = match landing {
             None => (None, None),
-            Some(Ok(url)) => (Some(url.clone()), None),
-            Some(Err(reason)) => (self.destination.clone(), Some(reason.as_str())),
+            Some(Landing { url, left_alone }) => (Some(url), left_alone.map(LeftAlone::as_str)),
         };
         let result = json!({
             "nim_ct": token,
             "click_id": click.to_string(),
             "landing_url": landing_url,
-            "appended": matches!(appended, Some(Ok(_))),
+            "appended": appended,
             "reason": reason,
         });
         context.output.show(&result, || match (landing_url, reason) {

@@ -31,6 +31,7 @@ pub struct Config {
     pub plans: Plans,
     pub peer: Peer,
     pub journal: Journal,
+    pub retention: Retention,
     pub signature: Signature,
     pub keys: Keys,
     pub security: Security,
@@ -143,6 +144,14 @@ pub struct Journal {
     pub peer_attempts_per_s: u32,
     pub retention_days: u32,
     pub refused_rows_max: u64,
+}
+
+/// `[retention]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Retention {
+    pub raw_body_days: u32,
 }
 
 /// `[signature]`
@@ -269,6 +278,7 @@ impl Config {
         within("peer.burst", self.peer.burst.into(), 0, RateLimit::MAX.into())?;
         within("peer.table_entries", number(self.peer.table_entries), 16, 1 << 20)?;
         within("journal.queue_attempts", number(self.journal.queue_attempts), 1, 1 << 20)?;
+        within("retention.raw_body_days", self.retention.raw_body_days.into(), 0, 36_500)?;
         within("journal.retention_days", self.journal.retention_days.into(), 1, 3_650)?;
         within("journal.refused_rows_max", self.journal.refused_rows_max.into(), 1_000, 1 << 40)
     }

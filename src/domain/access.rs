@@ -47,6 +47,8 @@ pub struct ApiKey {
 #[derive(Clone)]
 pub struct KeyDirectory {
     keys: HashMap<String, ApiKey>,
+    /// Every merchant, those without a key, too.
+    merchants: HashMap<MerchantId, Arc<Merchant>>,
     /// Tried in place of a secret that is not there.
     dummy: SigningKeys,
     /// The keys of click tokens, which change as rarely and are loaded with them.
@@ -116,7 +118,17 @@ impl KeyDirectory {
     /// A directory of these keys. `dummy` is any secret that nobody holds.
     pub fn new(keys: impl IntoIterator<Item = ApiKey>, dummy: SigningKeys, token_ring: TokenRing) -> Self {
         let keys = keys.into_iter().map(|key| (key.id.as_str().to_owned(), key)).collect();
-        Self { keys, dummy, token_ring }
+        Self { keys, merchants: HashMap::new(), dummy, token_ring }
+    }
+
+    /// The same with all merchants that there are.
+    pub fn with_merchants(self, merchants: HashMap<MerchantId, Arc<Merchant>>) -> Self {
+        Self { merchants, ..self }
+    }
+
+    /// A merchant, suspended or not; `None` = there is none of this id.
+    pub fn merchant(&self, id: MerchantId) -> Option<&Arc<Merchant>> {
+        self.merchants.get(&id)
     }
 
     /// How many keys there are, revoked ones included.

@@ -25,9 +25,9 @@ pub struct Attempt {
     pub peer: Option<IpAddr>,
     /// The key as named: proven only where the outcome is not a refusal for the signature.
     pub key_id: Option<String>,
-    /// The owner of that key.
+    /// The owner of that key; of a click, whose link was clicked.
     pub merchant: Option<MerchantId>,
-    /// The key's mode.
+    /// The key's mode. A click has none: its line, with the shortener's address, is not the merchant's.
     pub mode: Option<Mode>,
     /// The body's SHA-256 in hex, where the body was read.
     pub body_sha256: Option<String>,
@@ -57,9 +57,9 @@ pub struct Ending {
 pub struct Journaled {
     /// The request, and which of its rows.
     pub place: LinePlace,
-    /// The owner of the key that was named; `None` = nobody's key.
+    /// The owner of the key that was named, or of the link that was clicked; `None` = nobody's.
     pub merchant: Option<MerchantId>,
-    /// That key's mode.
+    /// That key's mode; a click has none.
     pub mode: Option<Mode>,
     /// When the request's head was there.
     pub started_at: DateTime<Utc>,

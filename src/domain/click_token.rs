@@ -17,6 +17,8 @@ const VERSION: u8 = 1;
 const PAYLOAD_LEN: usize = 66;
 const TAG_LEN: usize = 16;
 const TOKEN_LEN: usize = PAYLOAD_LEN + TAG_LEN;
+/// A token's length, in characters.
+pub const CHARS: usize = (TOKEN_LEN * 4).div_ceil(3);
 const DOMAIN_SEPARATION: &[u8] = b"nim_ct/v1";
 
 /// What a genuine token says. It can only come from [`TokenRing::verify`] or be minted.

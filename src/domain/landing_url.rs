@@ -27,6 +27,16 @@ pub enum LeftAlone {
 }
 
 impl LeftAlone {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::InvalidUrl,
+        Self::UnsupportedScheme,
+        Self::Userinfo,
+        Self::TokenPresent,
+        Self::SignedQuery,
+        Self::TooLong,
+    ];
+
     /// The reason's name in answers.
     pub const fn as_str(self) -> &'static str {
         match self {

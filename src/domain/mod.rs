@@ -7,6 +7,7 @@
 pub mod access;
 pub mod attempt;
 pub mod attribution;
+pub mod click;
 pub mod click_token;
 pub mod client_address;
 pub mod event;

@@ -65,7 +65,7 @@ fn differences(recorded: &Recorded, repeat: &Recording) -> Vec<Part> {
         (Part::Token, other_click(&recorded.attribution, &repeat.token)),
         (Part::ProductId, recorded.product_id.as_ref() != event.product_id()),
         (Part::CouponCode, recorded.coupon_code.as_ref() != event.coupon_code()),
-        (Part::Metadata, other_metadata(recorded.metadata.as_deref(), callback.metadata.as_deref())),
+        (Part::Metadata, other_metadata(recorded, callback.metadata.as_deref())),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
 }
@@ -78,8 +78,10 @@ fn other_click(recorded: &Attribution, repeat: &TokenVerdict) -> bool {
     }
 }
 
-fn other_metadata(recorded: Option<&str>, repeat: Option<&str>) -> bool {
-    match (recorded, repeat) {
+/// What was erased contradicts nothing.
+fn other_metadata(recorded: &Recorded, repeat: Option<&str>) -> bool {
+    match (recorded.metadata.as_deref(), repeat) {
+        _ if recorded.erased_at.is_some() => false,
         (None, None) => false,
         (Some(left), Some(right)) => !json::same_value(left, right),
         _ => true,

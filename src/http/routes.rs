@@ -30,6 +30,8 @@ pub const ORDER: &str = "/api/v1/orders/{order_id}";
 pub const RECONCILIATIONS: &str = "/api/v1/reconciliations";
 /// What orders come to.
 pub const ORDER_STATUS: &str = "/api/v1/order-status";
+/// Clicks on short links.
+pub const CLICKS: &str = "/api/v1/clicks";
 /// The journal.
 pub const ATTEMPTS: &str = "/api/v1/attempts";
 /// What events come to, by time and by link.
@@ -42,7 +44,7 @@ pub const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
 pub const OPENAPI: &str = "/openapi.json";
 
 /// Every path of the API, the name of its endpoint, and whether that writes.
-const ENDPOINTS: [(&str, &str, bool); 12] = [
+const ENDPOINTS: &[(&str, &str, bool)] = &[
     (CONVERSIONS, "conversions", true),
     (BULK, "conversions_bulk", true),
     (CONVERSION, "conversion", false),
@@ -52,6 +54,7 @@ const ENDPOINTS: [(&str, &str, bool); 12] = [
     (ORDER_STATUS, "order_status", true),
     (WEBHOOK, "webhooks", true),
     (WEBHOOK_ALIAS, "webhooks", true),
+    (CLICKS, "clicks", true),
     (ATTEMPTS, "attempts", false),
     (REPORT, "report", false),
     (OPENAPI, "openapi", false),
@@ -112,6 +115,11 @@ pub fn api(config: &mut web::ServiceConfig) {
             .service(
                 web::resource(ORDER_STATUS)
                     .route(web::post().to(api::report_order_status))
+                    .default_service(web::to(|payload| refuse_method("POST", payload))),
+            )
+            .service(
+                web::resource(CLICKS)
+                    .route(web::post().to(api::create_click))
                     .default_service(web::to(|payload| refuse_method("POST", payload))),
             )
             .service(

@@ -1,6 +1,7 @@
 //! The use cases: what the service does with a verified request, whoever carried it in.
 
 mod bulk;
+mod click;
 mod conversion;
 mod entry;
 mod order_status;
@@ -14,6 +15,7 @@ use crate::domain::access::Verified;
 use crate::domain::attempt::Attempt;
 use crate::domain::event::Rejection;
 use crate::domain::fingerprint::Fingerprint;
+use crate::domain::landing_url::SigningParameters;
 use crate::domain::merchant::Merchant;
 use crate::domain::order_status::{OrderStatus, StatusRejection};
 use crate::domain::signature::IdempotencyKey;
@@ -24,6 +26,7 @@ use crate::storage::writer::Writer;
 use crate::storage::{Reader, StoreError};
 
 pub use bulk::BulkFormat;
+pub use click::ClickCall;
 
 /// What the use cases need.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub struct Ingest {
     pub clock: Arc<dyn Clock>,
     /// Fresh ids.
     pub entropy: Arc<dyn Entropy>,
+    /// Where no click token is appended.
+    pub signing: Arc<SigningParameters>,
 }
 
 /// A verified merchant's request, not yet parsed.

@@ -57,7 +57,7 @@ impl Loader {
             directory.push(api_key(key, &merchants, &mut secrets)?);
         }
         let token_ring = self.token_ring(connection)?;
-        Ok(KeyDirectory::new(directory, self.dummy.clone(), token_ring))
+        Ok(KeyDirectory::new(directory, self.dummy.clone(), token_ring).with_merchants(merchants))
     }
 
     /// Fails unless everything sealed in the database opens: before anything is sealed anew. Under a

@@ -78,6 +78,7 @@ diesel::table! {
         times_received -> BigInt,
         times_differed -> BigInt,
         attempt_id -> Nullable<Text>,
+        erased_at -> Nullable<Timestamp>,
     }
 }
 
@@ -126,6 +127,7 @@ diesel::table! {
         key_id -> Text,
         signature_form -> Text,
         times_received -> BigInt,
+        erased_at -> Nullable<Timestamp>,
     }
 }
 
@@ -152,6 +154,29 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    clicks (merchant_id, click_id) {
+        merchant_id -> Text,
+        click_id -> Text,
+        domain_id -> Text,
+        url_id -> Text,
+        clicked_at -> Timestamp,
+        recorded_at -> Timestamp,
+        key_id -> Text,
+        attempt_id -> Text,
+    }
+}
+
+diesel::table! {
+    retention_progress (merchant_id, mode, subject) {
+        merchant_id -> Text,
+        mode -> Text,
+        subject -> Text,
+        place -> Text,
+        begun_at -> Timestamp,
+    }
+}
+
 diesel::allow_tables_to_appear_in_same_query!(
     merchants,
     api_keys,
@@ -162,4 +187,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     external_events,
     order_statuses,
     attempts,
+    clicks,
+    retention_progress,
 );

@@ -11,6 +11,7 @@ use crate::openapi::request_examples;
 use crate::support::caller::{Answer, unix_now};
 use crate::support::contract::Contract;
 use crate::support::raw::exchange;
+use crate::support::service::Setup;
 use crate::support::{Backend, Caller, Service, on_both_databases};
 
 /// A request's answer, signed in this form and with further headers.
@@ -69,6 +70,24 @@ on_both_databases! {
                     let word = if alias || form != Form::Bound { "DUPLICATE" } else { "ACCEPTED" };
                     assert_eq!((answer.status, answer.word().as_str()), (202, word), "{topic}: {}", answer.text);
                 }
+            }
+        }
+    }
+
+    async fn every_example_of_a_click_is_accepted_and_answered_as_described(backend: Backend) {
+        let database = backend.database();
+        let operator = Setup::new(&database, "").key(KeyKind::Operator, None);
+        let service = Service::start_with(database, "").await;
+        let operator = Caller { base: service.caller.base.clone(), ..operator };
+        let path = "/api/v1/clicks";
+        for (name, body) in request_examples(path, "application/json") {
+            let mut body = body.clone();
+            body["merchant_id"] = service.merchant.to_string().into();
+            let body = body.to_string();
+            for form in [Form::Bound, Form::Plain, Form::StandardWebhooks] {
+                let answer = send(&operator, form, ("POST", path), body.as_bytes(), &[]).await;
+                assert_eq!(answer.status, 201, "{name}: {}", answer.text);
+                assert_eq!(answer.at("/reason").as_str().is_some(), name == "signed_url", "{name}: {}", answer.text);
             }
         }
     }

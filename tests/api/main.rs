@@ -22,6 +22,8 @@ mod bad_json;
 mod bad_requests;
 mod bulk;
 mod bulk_rows;
+mod clicks;
+mod clicks_repeated;
 mod clocks;
 mod conversions;
 mod described;

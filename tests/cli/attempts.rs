@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use conversiond::domain::ids::AttemptId;
+use conversiond::domain::signature::Form;
 use conversiond::domain::time::Clock as _;
 use conversiond::system::{SystemClock, SystemEntropy};
 use nix::sys::signal::{Signal, kill};
@@ -17,6 +18,8 @@ use crate::shell::{self, Ran, caller, key, merchant, text};
 use crate::support::process::{ServeProcess, command, run_json};
 use crate::support::service::Setup;
 use crate::support::{Backend, Caller, TestDatabase, eventually, on_both_databases};
+
+const LINK: &str = "2f5e5a3e-8a53-4a1b-9a8e-2d4f7c1b0a99";
 
 /// A service with two merchants; the first has a live and a test key.
 struct Shop {
@@ -171,6 +174,33 @@ on_both_databases! {
         let shortened = shop.run(&["attempts", "--limit", "2"]).done().out;
         assert!(shortened.starts_with('…') && shortened.contains("--limit"), "{shortened}");
         assert_eq!(shortened.lines().count(), 4, "{shortened}");
+    }
+
+    async fn a_click_stands_with_its_merchant_and_in_no_mode(backend: Backend) {
+        let shop = Shop::open(backend);
+        let operator = Caller { base: shop.live.base.clone(), ..caller("", key(&shop.database, &["--operator"])) };
+        let body = json!({"merchant_id": shop.merchants[0], "url_id": LINK, "domain_id": LINK}).to_string();
+        let mut clicked = None;
+        eventually("the operator's key is known", async || {
+            let headers = operator.headers(Form::Plain, "POST", "/api/v1/clicks", body.as_bytes());
+            let answer = operator.send("POST", "/api/v1/clicks", body.as_bytes(), &headers).await;
+            clicked = (answer.status == 201).then_some(answer);
+            clicked.is_some()
+        })
+        .await;
+        let of_merchant = |arguments: &[&str]| {
+            shop.listed(&[&["--merchant", &shop.merchants[0], "--outcome", "accepted"], arguments].concat())
+        };
+        let lines = of_merchant(&[]);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!((&lines[0]["endpoint"], &lines[0]["status"]), (&json!("clicks"), &json!(201)));
+        assert_eq!((&lines[0]["mode"], &lines[0]["key_id"]), (&Value::Null, &json!(operator.key_id)));
+        assert!(of_merchant(&["--mode", "live"]).is_empty());
+        let explained = shop.run(&["explain", &text(&lines[0], "attempt_id")]).done().out;
+        assert!(explained.contains("clicks") && explained.contains(&operator.key_id), "{explained}");
+        // The token is one like any other.
+        let token = text(&clicked.unwrap().json(), "nim_ct");
+        assert_eq!(run_json(&shop.database, &["token", "inspect", &token])["url_id"], LINK);
     }
 
     async fn following_prints_each_attempt_once_also_those_that_come_late(backend: Backend) {

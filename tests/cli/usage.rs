@@ -3,7 +3,7 @@
 use crate::shell::{backends, run};
 use crate::support::Backend;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "serve",
     "migrate",
     "doctor",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 14] = [
     "diagnose",
     "attempts",
     "explain",
+    "erase",
     "openapi",
 ];
 
@@ -88,6 +89,10 @@ fn wrong_usage_exits_2_and_touches_nothing() {
         &["explain"],
         &["explain", "ORD-1001", "--mode", "both"],
         &["explain", "ORD-1001", "--merchant", "shop"],
+        &["erase", "--merchant", merchant],
+        &["erase", "--order", "ORD-1001"],
+        &["erase", "--merchant", merchant, "--order", ""],
+        &["erase", "--merchant", merchant, "--order", "ORD-1001", "--mode", "both"],
     ];
     for arguments in cases {
         for json in [&[][..], &["--json"]] {
@@ -107,7 +112,7 @@ fn what_cannot_be_done_exits_1_with_a_word_on_standard_error() {
     let uuid = "2f5e5a3e-8a53-4a1b-9a8e-2d4f7c1b0a99";
     for backend in backends() {
         let database = backend.database();
-        let cases: [(&[&str], &str); 12] = [
+        let cases: [(&[&str], &str); 13] = [
             (&["merchant", "set", unknown, "--name", "x"], "there is no merchant mer_"),
             (&["merchant", "suspend", unknown], "there is no merchant mer_"),
             (&["merchant", "resume", unknown], "there is no merchant mer_"),
@@ -119,6 +124,7 @@ fn what_cannot_be_done_exits_1_with_a_word_on_standard_error() {
             (&["sign", "--key-id", "k", "missing.json"], "CONVERSIOND_SECRET"),
             (&["attempts", "--merchant", unknown], "there is no merchant mer_"),
             (&["explain", "ORD-1001", "--merchant", unknown], "there is no merchant mer_"),
+            (&["erase", "--merchant", unknown, "--order", "ORD-1001"], "there is no merchant mer_"),
             (&["explain", "ORD-1001"], "nothing is known of ORD-1001"),
         ];
         for (arguments, words) in cases {

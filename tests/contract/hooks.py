@@ -1,7 +1,8 @@
 """What schemathesis does not know of the service: how to sign, and which refusals no schema can tell.
 
 Every request is signed as a merchant's backend would sign it, with the key in CONVERSIOND_KEY_ID and
-the secret in CONVERSIOND_SECRET: most in the bound form v2, some in the plain form and with Standard
+the secret in CONVERSIOND_SECRET, and clicks as the link shortener would, with the operator's in
+CONVERSIOND_OPERATOR_KEY_ID and CONVERSIOND_OPERATOR_SECRET: most in the bound form v2, some in the plain form and with Standard
 Webhooks headers where there is a body. Some are signed wrongly on purpose, and must be refused for it.
 """
 
@@ -22,8 +23,10 @@ import requests.auth
 import schemathesis
 from hypothesis import strategies as st
 
-KEY_ID = os.environ["CONVERSIOND_KEY_ID"]
-SECRET = os.environ["CONVERSIOND_SECRET"]
+MERCHANT = os.environ["CONVERSIOND_MERCHANT_ID"]
+MERCHANTS_KEY = os.environ["CONVERSIOND_KEY_ID"], os.environ["CONVERSIOND_SECRET"]
+OPERATORS_KEY = os.environ["CONVERSIOND_OPERATOR_KEY_ID"], os.environ["CONVERSIOND_OPERATOR_SECRET"]
+CLICKS = "/api/v1/clicks"
 
 # Which request is signed how. Every fifth one does not take the recommended form; every twentieth
 # one is signed wrongly.
@@ -65,11 +68,12 @@ class Signature(requests.auth.AuthBase):
             request.headers["X-Request-ID"] = FLAWED + flaw
         if flaw in ("target", "mixed", "malformed"):
             form = "v2"
-        request.headers.update(sign(request, body, form, flaw))
+        key_id, secret = OPERATORS_KEY if request.path_url.split("?")[0] == CLICKS else MERCHANTS_KEY
+        request.headers.update(sign(request, body, form, flaw, key_id, secret))
         if flaw == "unsigned":
             del request.headers["X-API-Key"]
         elif flaw == "key":
-            request.headers["X-API-Key"] = KEY_ID[:-1] + ("0" if KEY_ID[-1] != "0" else "1")
+            request.headers["X-API-Key"] = key_id[:-1] + ("0" if key_id[-1] != "0" else "1")
         elif flaw == "mixed":
             request.headers["webhook-id"] = "msg_1"
         elif flaw == "malformed":
@@ -92,9 +96,10 @@ def renew(headers):
             headers[name] = f"{value}-{number}"
 
 
-def sign(request, body, form, flaw):
+def sign(request, body, form, flaw, key_id, secret):
     """The headers of a form, wrong in this way."""
-    secret = SECRET[:-2] + ("A=" if SECRET[-2] != "A" else "E=") if flaw == "secret" else SECRET
+    if flaw == "secret":
+        secret = secret[:-2] + ("A=" if secret[-2] != "A" else "E=")
     timestamp = str(int(time.time()) - (3600 if flaw == "late" else 0))
     target = request.path_url + ("&" if flaw == "target" else "")
 
@@ -110,7 +115,7 @@ def sign(request, body, form, flaw):
         key = base64.b64decode(secret.removeprefix("whsec_"))
         value = mac(key, f"{message}.{timestamp}.".encode(), body).digest()
         return {
-            "X-API-Key": KEY_ID,
+            "X-API-Key": key_id,
             "webhook-id": message,
             "webhook-timestamp": timestamp,
             "webhook-signature": "v1," + base64.b64encode(value).decode(),
@@ -125,7 +130,7 @@ def sign(request, body, form, flaw):
             header("X-External-Event-Id"), hashlib.sha256(body).hexdigest().encode(),
         ]  # fmt: skip
         value = "v2=" + mac(secret.encode(), b"\n".join(lines)).hexdigest()
-    return {"X-API-Key": KEY_ID, "X-Timestamp": timestamp, "X-Signature": value}
+    return {"X-API-Key": key_id, "X-Timestamp": timestamp, "X-Signature": value}
 
 
 schemathesis.auth.set_from_requests(Signature()).skip_for(path="/openapi.json")
@@ -200,6 +205,9 @@ def map_case(_context, case):
         return case
     if case.headers.get("Idempotency-Key") and case.headers.get("X-Idempotency-Key"):
         case.headers["X-Idempotency-Key"] = case.headers["Idempotency-Key"]
+    if case.path == CLICKS and isinstance(case.body, dict):
+        # One drawn at random is nobody's.
+        case.body["merchant_id"] = MERCHANT
     if case.path.endswith(WEBHOOKS) and isinstance(case.body, dict):
         status = case.body.get("status")
         if status in TOPICS:
@@ -229,6 +237,8 @@ ERRORS_BEYOND_SCHEMAS = {
     "invalid_amount": "decimals beyond the currency's, 10^15 minor units, a number written with an exponent",
     "invalid_currency": "three letters that are no currency",
     "in_the_future": "an instant after now",
+    "too_early": "a click before 1970",
+    "unknown_merchant": "a click on the link of a merchant that there is not",
     "invalid_instant": "a 60th second, an instant beyond the years 1 to 9999 in UTC",
     "too_long": "metadata of more bytes",
     "conflict": "two names of one member that differ",

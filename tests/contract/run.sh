@@ -41,8 +41,11 @@ of() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "
 merchant="$("$conversiond" --json merchant create --name Contract --currency EUR | of merchant_id)"
 "$conversiond" --json merchant set "$merchant" --rate 100000 --burst 100000 >/dev/null
 key="$("$conversiond" --json key create --merchant "$merchant")"
+operators="$("$conversiond" --json key create --operator)"
+CONVERSIOND_MERCHANT_ID="$merchant"
 CONVERSIOND_KEY_ID="$(of key_id <<<"$key")" CONVERSIOND_SECRET="$(of secret <<<"$key")"
-export CONVERSIOND_KEY_ID CONVERSIOND_SECRET
+CONVERSIOND_OPERATOR_KEY_ID="$(of key_id <<<"$operators")" CONVERSIOND_OPERATOR_SECRET="$(of secret <<<"$operators")"
+export CONVERSIOND_MERCHANT_ID CONVERSIOND_KEY_ID CONVERSIOND_SECRET CONVERSIOND_OPERATOR_KEY_ID CONVERSIOND_OPERATOR_SECRET
 
 "$conversiond" serve 2>"$folder/log" &
 server=$!

@@ -1,12 +1,21 @@
 //! kill -9 in the middle of load.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use conversiond::domain::ids::KeyKind;
+use conversiond::domain::signature::Form;
+use futures_util::future::join_all;
+use serde_json::json;
+use uuid::Uuid;
 
 use crate::load::{Crowd, Promises, caller, check};
 use crate::support::process::ServeProcess;
-use crate::support::{Backend, eventually, on_both_databases};
+use crate::support::service::Setup;
+use crate::support::{Backend, Caller, eventually, on_both_databases};
 
 const KILLS: usize = 20;
+const CLICKS: &str = "/api/v1/clicks";
 
 on_both_databases! {
     async fn a_killed_service_keeps_every_acknowledged_event_exactly_once(backend: Backend) {
@@ -29,7 +38,46 @@ on_both_databases! {
         let service = ServeProcess::start(&database);
         caller.base = service.base.clone();
         let order = promises.acknowledged.lock().unwrap().keys().next().unwrap().clone();
-        let again = caller.post(&serde_json::json!({"externalOrderId": order, "amount": "12.34", "currency": "EUR"})).await;
+        let again = caller.post(&json!({"externalOrderId": order, "amount": "12.34", "currency": "EUR"})).await;
         assert_eq!(again.word(), "DUPLICATE");
+    }
+
+    async fn a_killed_service_keeps_every_click_that_it_has_answered(backend: Backend) {
+        let database = backend.database();
+        let mut setup = Setup::new(&database, "");
+        let body = json!({"merchant_id": setup.merchant().to_string(), "url_id": Uuid::new_v4().to_string(),
+            "domain_id": Uuid::new_v4().to_string()}).to_string();
+        let operator = setup.key(KeyKind::Operator, None);
+        let answered = Mutex::new(BTreeSet::new());
+        for kill in 1..=4 {
+            let service = ServeProcess::start(&database);
+            let operator = Caller { base: service.base.clone(), ..operator.clone() };
+            let clicking = join_all((0..8).map(|_| async {
+                // Until the connection breaks.
+                loop {
+                    let headers = operator.headers(Form::Plain, "POST", CLICKS, body.as_bytes());
+                    match operator.try_send("POST", CLICKS, body.as_bytes(), &headers).await {
+                        // It broke in the middle of the answer.
+                        Ok(answer) if answer.status == 201 && answer.text.is_empty() => break,
+                        Ok(answer) if answer.status == 201 => {
+                            let id = answer.at("/click_id").as_str().unwrap().to_owned();
+                            assert!(answered.lock().unwrap().insert(id), "an id twice");
+                        }
+                        Ok(answer) => panic!("{} {}", answer.status, answer.text),
+                        Err(_) => break,
+                    }
+                }
+            }));
+            let killing = async {
+                let wanted = kill * (60 + 17 * kill);
+                eventually("some are answered", async || answered.lock().unwrap().len() >= wanted).await;
+                service.kill();
+            };
+            tokio::join!(clicking, killing);
+            let answered = answered.lock().unwrap();
+            let ids: Vec<String> = answered.iter().map(|id| format!("'{id}'")).collect();
+            let kept = setup.count(&format!("clicks WHERE click_id IN ({})", ids.join(",")));
+            assert_eq!(kept, i64::try_from(ids.len()).unwrap());
+        }
     }
 }

@@ -12,9 +12,11 @@
 mod support;
 
 mod batches;
+mod clicks;
 mod events;
 mod keys_one_by_one;
 mod migrations;
 mod rescue_lane;
+mod retention;
 mod scripted;
 mod writer_policy;

@@ -23,10 +23,10 @@ const LIMIT_MAX: u16 = 10_000;
 /// The newest last. Of a bulk request its refused rows follow it, each as a line of its own.
 #[derive(Debug, Args)]
 pub struct Attempts {
-    /// Of this merchant's keys alone; else everybody's, and those that named no key there is.
+    /// Of this merchant's keys and clicks alone; else everybody's, and those that named no key there is.
     #[arg(long)]
     merchant: Option<MerchantId>,
-    /// Of live keys, or of test keys.
+    /// Of live keys, or of test keys. Clicks are of neither.
     #[arg(long, value_name = "live|test")]
     mode: Option<Mode>,
     /// With this exact reason: an error code, or what is behind a 401 (`SIG_BAD_SIGNATURE`, …).

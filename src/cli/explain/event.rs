@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::story::{EventStory, Kept};
 use crate::cli::attempts::time;
+use crate::domain::attempt::Journaled;
 use crate::domain::attribution::{Attribution, Unattributed};
 use crate::domain::event::{EventName, Recorded};
 use crate::domain::merchant::AttributionWindow;
@@ -45,6 +46,9 @@ pub fn lines(story: &EventStory, window: Option<AttributionWindow>, kept: Kept) 
         ("received", received(event)),
     ];
     lines.extend(attribution(story, window));
+    if let Some(at) = event.erased_at {
+        lines.push(("erased", format!("{}: what was sent and its metadata are gone", time(at))));
+    }
     lines
 }
 
@@ -81,13 +85,18 @@ fn brought_by(story: &EventStory, kept: Kept) -> String {
             line.endpoint,
             time(line.started_at),
             line.peer.as_deref().unwrap_or("an unknown address"),
-            line.request_id,
+            request_id(line),
         ),
         (None, Some(attempt)) => {
             format!("{attempt}, which is not in the journal any more (kept {} days)", kept.attempt_days)
         }
         (None, None) => "not known: it was recorded before there was a journal".to_owned(),
     }
+}
+
+/// A request's id, which an erasure takes away.
+pub fn request_id(line: &Journaled) -> &str {
+    Some(line.request_id.as_str()).filter(|id| !id.is_empty()).unwrap_or("(erased)")
 }
 
 fn form(name: &str) -> String {

@@ -63,6 +63,7 @@ fn event(story: &EventStory) -> Value {
         })),
         "attribution": attribution(&event.attribution),
         "late_attribution_at": trail.late_attribution_at.map(instant::format),
+        "erased_at": event.erased_at.map(instant::format),
     })
 }
 
@@ -101,5 +102,6 @@ fn status(status: &StatusTrail) -> Value {
         "received_at": instant::format(status.received_at),
         "reason": status.reason,
         "times_received": status.times_received,
+        "erased_at": status.erased_at.map(instant::format),
     })
 }

@@ -59,12 +59,13 @@ fn attempt(lines: &[Journaled]) -> String {
     let text = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
     let mut told = vec![
         ("began", time(first.started_at)),
-        ("request", format!("{}, request id {}", first.endpoint, first.request_id)),
+        ("request", format!("{}, request id {}", first.endpoint, event::request_id(first))),
         ("from", text(&first.peer, "an unknown address")),
         ("key named", text(&first.key_id, "none")),
     ];
     told.push(match &first.body_sha256 {
         Some(hash) => ("body", format!("{} bytes, SHA-256 {hash}", first.body_bytes)),
+        None if first.request_id.is_empty() => ("body", format!("{} bytes, digest erased", first.body_bytes)),
         None => ("body", "not read".to_owned()),
     });
     told.push(("order", text(&first.order, "none")));
@@ -104,6 +105,9 @@ fn status(status: &StatusTrail) -> String {
     }
     if let Some(event) = &status.event {
         text.push_str(&format!(", recorded as {event}"));
+    }
+    if let Some(at) = status.erased_at {
+        text.push_str(&format!(", erased {}", time(at)));
     }
     text
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use crate::domain::ids::{ExternalId, InvalidId};
 use crate::domain::instant;
@@ -86,6 +87,19 @@ impl<'o, 'e> Fields<'o, 'e> {
             Err(error) => {
                 let wanted = error.0;
                 self.error(name, "invalid_id", format!("must be {wanted}"));
+                None
+            }
+        }
+    }
+
+    /// A UUID in its usual form, in either case.
+    pub fn uuid(&self, name: &str) -> Option<Uuid> {
+        let text = self.text(name)?;
+        match Uuid::try_parse(text) {
+            // The library takes other forms, too, of other lengths.
+            Ok(id) if text.len() == uuid::fmt::Hyphenated::LENGTH => Some(id),
+            _ => {
+                self.error(name, "invalid_id", "must be a UUID like 0b7d9f2e-5c41-4f0a-9d3e-6a1f2b3c4d5e");
                 None
             }
         }

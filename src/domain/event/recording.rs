@@ -105,6 +105,8 @@ pub struct Recorded {
     pub times_received: i64,
     /// How often it was received with other content.
     pub times_differed: i64,
+    /// When its metadata and body were erased on request (contract section 12).
+    pub erased_at: Option<DateTime<Utc>>,
 }
 
 impl Recorded {
@@ -129,6 +131,7 @@ impl Recorded {
             idempotency_key: recording.idempotency_key.as_ref().map(|key| key.as_str().to_owned()),
             times_received: 1,
             times_differed: 0,
+            erased_at: None,
         }
     }
 }

@@ -35,6 +35,12 @@ impl IdempotencyKey {
         Self::from_text(id.to_owned())
     }
 
+    /// The key under which a click's answer is kept, beside the merchant's own: no key that a merchant
+    /// can send holds a space.
+    pub fn of_click(&self) -> Self {
+        Self(format!("clicks {}", self.0))
+    }
+
     fn from_text(key: String) -> Result<Self, InvalidIdempotencyKey> {
         let fits = (1..=Self::CHARS_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
         if fits { Ok(Self(key)) } else { Err(InvalidIdempotencyKey) }
@@ -55,6 +61,16 @@ mod tests {
         let bare = IdempotencyKey::parse("ORD-1001-conversion").unwrap();
         assert_eq!(IdempotencyKey::parse("\"ORD-1001-conversion\""), Ok(bare));
         assert_eq!(IdempotencyKey::parse(r#""a\"b""#).unwrap().as_str(), "a\"b");
+    }
+
+    #[test]
+    fn the_key_of_a_click_is_none_that_can_be_sent() {
+        let key = IdempotencyKey::parse("k").unwrap().of_click();
+        assert_eq!(key.as_str(), "clicks k");
+        for text in ["clicks k", "\"clicks k\""] {
+            assert!(IdempotencyKey::parse(text).is_err(), "{text}");
+        }
+        assert!(IdempotencyKey::from_webhook_id("clicks k").is_err());
     }
 
     #[test]

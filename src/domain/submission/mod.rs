@@ -6,11 +6,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::attempt::Attempt;
 use super::event::{Identity, Outcome, Recorded, Recording, Rejection};
 use super::fingerprint::Fingerprint;
-use super::ids::{ExternalId, KeyId, MerchantId};
+use super::ids::{ClickId, ExternalId, KeyId, MerchantId};
 use super::merchant::Mode;
 use super::order_status::StatusReport;
 use super::signature::{Form, IdempotencyKey};
@@ -55,6 +56,8 @@ pub enum Content {
     One(Entry),
     /// Many, each with its own fate.
     Bulk(Vec<Row>),
+    /// A click, which the link shortener tells of.
+    Click(ClickRecording),
 }
 
 /// One thing reported: an event, an order's status, or an event that tells the status too.
@@ -110,6 +113,23 @@ pub struct StatusRecording {
     pub body: String,
 }
 
+/// A click on its way into the store.
+#[derive(Debug, Clone)]
+pub struct ClickRecording {
+    /// Its id.
+    pub click_id: ClickId,
+    /// The short link's domain.
+    pub domain_id: Uuid,
+    /// The short link.
+    pub url_id: Uuid,
+    /// When it was clicked, as its id holds it.
+    pub clicked_at: DateTime<Utc>,
+    /// The operator's key that signed.
+    pub key_id: KeyId,
+    /// The answer. A click is always new, so nothing in the store can change it.
+    pub answer: StoredAnswer,
+}
+
 /// A request's hold on an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
@@ -135,18 +155,18 @@ pub struct Delivery {
 impl Submission {
     /// About how much memory it holds, in bytes.
     pub fn weight(&self) -> usize {
-        let rows: &[Row] = match self.content.as_ref() {
-            Content::One(_) => &[],
-            Content::Bulk(rows) => rows,
+        let own = match self.content.as_ref() {
+            Content::One(_) => 0,
+            Content::Bulk(rows) => rows.iter().map(Row::own_weight).sum(),
+            Content::Click(click) => size_of::<ClickRecording>() + click.answer.body.len(),
         };
-        let rows: usize = rows.iter().map(Row::own_weight).sum();
-        512 + rows + self.entries().map(Entry::weight).sum::<usize>()
+        512 + own + self.entries().map(Entry::weight).sum::<usize>()
     }
 
     /// How many things it reports, at least 1.
     pub fn len(&self) -> usize {
         match self.content.as_ref() {
-            Content::One(_) => 1,
+            Content::One(_) | Content::Click(_) => 1,
             Content::Bulk(rows) => rows.len().max(1),
         }
     }
@@ -168,6 +188,7 @@ impl Submission {
                     })
                     .collect(),
             ),
+            Content::Click(_) => ContentOutcome::Click,
         };
         SubmissionOutcome::Done(done, None)
     }
@@ -177,6 +198,7 @@ impl Submission {
         let (one, rows): (Option<&Entry>, &[Row]) = match self.content.as_ref() {
             Content::One(entry) => (Some(entry), &[]),
             Content::Bulk(rows) => (None, rows),
+            Content::Click(_) => (None, &[]),
         };
         one.into_iter().chain(rows.iter().filter_map(Row::entry))
     }
@@ -184,7 +206,7 @@ impl Submission {
     /// Every idempotency key that it holds.
     pub fn claims(&self) -> impl Iterator<Item = &Claim> {
         let rows: &[Row] = match self.content.as_ref() {
-            Content::One(_) => &[],
+            Content::One(_) | Content::Click(_) => &[],
             Content::Bulk(rows) => rows,
         };
         self.claim.iter().chain(rows.iter().filter_map(Row::claim))

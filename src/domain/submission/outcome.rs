@@ -45,6 +45,8 @@ pub enum ContentOutcome {
     One(EntryOutcome),
     /// Of each row.
     Bulk(Vec<RowOutcome>),
+    /// Of a click: it is recorded.
+    Click,
 }
 
 /// What became of one thing reported.
@@ -138,6 +140,7 @@ impl ContentOutcome {
     pub fn word(&self) -> AttemptOutcome {
         match self {
             Self::One(outcome) => outcome.word(),
+            Self::Click => AttemptOutcome::Accepted,
             Self::Bulk(rows) => AttemptOutcome::ALL
                 .into_iter()
                 .find(|word| rows.iter().any(|row| row.word() == *word))

@@ -97,7 +97,7 @@ pub struct EventBody<'a> {
     /// How often it was delivered with other content.
     #[schemars(range(min = 0))]
     times_differed: i64,
-    /// The merchant's own object, as it was sent.
+    /// The merchant's own object, as it was sent, unless it was erased.
     #[schemars(with = "Option<values::Metadata>")]
     metadata: Option<&'a RawValue>,
 }

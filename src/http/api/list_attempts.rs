@@ -33,13 +33,13 @@ pub struct AttemptBody<'a> {
     started_at: String,
     /// The endpoint's name.
     endpoint: &'a str,
-    /// The client's address.
+    /// The client's address, as long as it is kept.
     peer: Option<&'a str>,
     /// The key that the request named.
     key_id: Option<&'a str>,
-    /// The request's id, the caller's or the service's.
+    /// The request's id, the caller's or the service's; empty where it was erased.
     request_id: &'a str,
-    /// The body's SHA-256 in hex, where the body was read.
+    /// The body's SHA-256 in hex, where the body was read and not erased.
     body_sha256: Option<&'a str>,
     /// The body's size, as far as it was read.
     #[schemars(range(min = 0))]

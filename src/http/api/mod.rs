@@ -1,7 +1,9 @@
-//! The merchants' endpoints.
+//! The endpoints of merchants and of the link shortener.
 
 pub mod answer;
 pub mod bulk_answer;
+pub mod click_answer;
+mod create_click;
 mod create_conversion;
 mod create_conversions;
 mod cursor;
@@ -19,6 +21,7 @@ pub mod report;
 mod respond;
 mod words;
 
+pub use create_click::create_click;
 pub use create_conversion::create_conversion;
 pub use create_conversions::create_conversions;
 pub use get_conversion::get_conversion;

@@ -22,7 +22,7 @@ pub async fn respond(
     let (content, request_id) = (submission.content.clone(), submission.attempt.request_id.clone());
     let order = match content.as_ref() {
         Content::One(entry) => entry.order().cloned(),
-        Content::Bulk(_) => None,
+        Content::Bulk(_) | Content::Click(_) => None,
     };
     note(request, |notes| notes.order = order);
     match state.ingest.write(prepared).await? {
@@ -51,7 +51,8 @@ fn words(request_id: &str, content: &Content, outcome: &ContentOutcome) -> Optio
     match (content, outcome) {
         (Content::One(entry), ContentOutcome::One(outcome)) => Words.entry(entry, outcome),
         (Content::Bulk(rows), ContentOutcome::Bulk(outcomes)) => Some(Words.bulk(request_id, rows, outcomes)),
-        (Content::One(_), ContentOutcome::Bulk(_)) | (Content::Bulk(_), ContentOutcome::One(_)) => None,
+        (Content::Click(click), ContentOutcome::Click) => Some(click.answer.clone()),
+        (Content::One(_) | Content::Bulk(_) | Content::Click(_), _) => None,
     }
 }
 

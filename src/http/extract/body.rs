@@ -34,6 +34,26 @@ pub struct BodyRoom {
     pub memory: Arc<Semaphore>,
 }
 
+impl BodyRoom {
+    /// For a body of the usual size.
+    pub fn of_callbacks(state: &AppState) -> Self {
+        Self { bytes_max: state.limits.body_bytes_max, memory: state.body_bytes.clone() }
+    }
+
+    /// For one of a bulk request's.
+    pub fn of_bulk_requests(state: &AppState) -> Self {
+        Self { bytes_max: state.limits.bulk_body_bytes_max, memory: state.bulk_body_bytes.clone() }
+    }
+
+    /// For a merchant's books.
+    pub fn of_books(state: &AppState) -> Self {
+        Self {
+            bytes_max: state.limits.reconciliation_body_bytes_max,
+            memory: state.reconciliation_body_bytes.clone(),
+        }
+    }
+}
+
 /// Refuses a body that is announced to be too large.
 pub async fn check_length(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<(), Problem> {
     let length = content_length(request)?;

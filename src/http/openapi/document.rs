@@ -12,6 +12,7 @@ use super::operation::{Operation, OperationObject, Tag};
 use super::{headers, operations, problems, requests, security, values};
 use crate::http::api::answer::{EventBody, Receipt, StatusReceipt};
 use crate::http::api::bulk_answer::BulkAnswer;
+use crate::http::api::click_answer::ClickReceipt;
 use crate::http::api::report::ReportBody;
 use crate::http::api::{AttemptBody, List, OrderBody, ReconciliationBody};
 use crate::http::problem_response::ProblemBody;
@@ -121,6 +122,7 @@ fn declare_answers(generator: &mut SchemaGenerator) {
     generator.subschema_for::<Receipt<'_>>();
     generator.subschema_for::<StatusReceipt<'_>>();
     generator.subschema_for::<BulkAnswer<'_>>();
+    generator.subschema_for::<ClickReceipt<'_>>();
     generator.subschema_for::<EventBody<'_>>();
     generator.subschema_for::<List<EventBody<'_>>>();
     generator.subschema_for::<OrderBody<'_>>();

@@ -41,6 +41,8 @@ pub enum Tag {
     Reporting,
     /// Reading back.
     Reading,
+    /// The link shortener's.
+    Clicks,
     /// The document itself.
     Description,
 }
@@ -85,13 +87,14 @@ pub struct OperationObject {
 
 impl Tag {
     /// Every group.
-    pub const ALL: [Self; 3] = [Self::Reporting, Self::Reading, Self::Description];
+    pub const ALL: [Self; 4] = [Self::Reporting, Self::Reading, Self::Clicks, Self::Description];
 
     /// The group's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reporting => "Reporting",
             Self::Reading => "Reading",
+            Self::Clicks => "Clicks",
             Self::Description => "Description",
         }
     }
@@ -105,6 +108,7 @@ impl Tag {
             Self::Reading => {
                 "What was recorded. Only the key's merchant and mode are seen; anybody else's id is 404."
             }
+            Self::Clicks => "What the operator's link shortener asks for, with a key of the operator's.",
             Self::Description => "This document.",
         }
     }
@@ -115,7 +119,7 @@ impl Operation {
     pub fn into_object(self) -> OperationObject {
         let mut responses = problems::responses(self.causes);
         for answer in &self.answers {
-            let object = answer.object(self.signed != Signed::No);
+            let object = answer.object(self.signed.is_limited());
             match responses.get_mut(&answer.status.to_string()) {
                 Some(known) => add_content(known, object),
                 None => {

@@ -9,6 +9,8 @@ pub enum Signed {
     AnyForm,
     /// The bound form: there is no body that the other forms could bind.
     Bound,
+    /// Any of the three forms, with an operator's key.
+    ByOperator,
     /// Nothing.
     No,
 }
@@ -18,12 +20,23 @@ const HEX: [&str; 3] = ["KeyId", "Timestamp", "Signature"];
 const NIM: [&str; 3] = ["KeyId", "NimTimestamp", "NimSignature"];
 const STANDARD_WEBHOOKS: [&str; 4] = ["KeyId", "WebhookId", "WebhookTimestamp", "WebhookSignature"];
 
+const OPERATORS_HEX: [&str; 3] = ["OperatorKeyId", "Timestamp", "Signature"];
+const OPERATORS_NIM: [&str; 3] = ["OperatorKeyId", "NimTimestamp", "NimSignature"];
+const OPERATORS_STANDARD_WEBHOOKS: [&str; 4] =
+    ["OperatorKeyId", "WebhookId", "WebhookTimestamp", "WebhookSignature"];
+
 impl Signed {
+    /// Whether a merchant's rate limit holds for it.
+    pub const fn is_limited(self) -> bool {
+        matches!(self, Self::AnyForm | Self::Bound)
+    }
+
     /// The operation's `security`.
     pub fn requirements(self) -> Vec<Value> {
         let sets: &[&[&str]] = match self {
             Self::AnyForm => &[&HEX, &STANDARD_WEBHOOKS, &NIM],
             Self::Bound => &[&HEX, &NIM],
+            Self::ByOperator => &[&OPERATORS_HEX, &OPERATORS_STANDARD_WEBHOOKS, &OPERATORS_NIM],
             Self::No => &[],
         };
         let requirement = |set: &&[&str]| -> Value {
@@ -44,6 +57,7 @@ pub fn schemes(tolerance_s: i64) -> Value {
         A request without a body needs `v2`.";
     json!({
         "KeyId": header("X-API-Key", "The key's id: `ak_live_…` or `ak_test_…`. Public; it names the secret to sign with.".to_owned()),
+        "OperatorKeyId": header("X-API-Key", "The id of an operator's key: `ak_op_…`. Public; it names the secret to sign with.".to_owned()),
         "Timestamp": header("X-Timestamp", timestamp.clone()),
         "Signature": header("X-Signature", signature.to_owned()),
         "WebhookId": header(

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 
 use crate::domain::attempt;
 use crate::domain::attribution::{Attribution, Unattributed};
+use crate::domain::click_token;
 use crate::domain::event::{self, METADATA_BYTES_MAX};
 use crate::domain::ids;
+use crate::domain::landing_url;
 use crate::domain::merchant;
 use crate::domain::money::Money;
 use crate::domain::order;
@@ -19,6 +21,7 @@ use crate::domain::signature;
 use crate::http::api::answer::{ACCEPTED, DUPLICATE};
 use crate::http::api::bulk_answer::REJECTED;
 use crate::http::error::Code;
+use crate::http::openapi::examples::TOKEN;
 
 macro_rules! values {
     ($($(#[doc = $doc:literal])+ $name:ident => $schema:tt;)*) => {
@@ -52,6 +55,21 @@ values! {
 
     /// A click's id: a TypeID.
     ClickId => { "type": "string", "pattern": type_id("clk"), "examples": ["clk_01kam013kve86btrzkxeedq4gg"] };
+
+    /// A merchant's id: a TypeID.
+    MerchantId => { "type": "string", "pattern": type_id("mer"), "examples": ["mer_01kam013kve86btrzkxeedq4gg"] };
+
+    /// A click's token, opaque to everybody: to be sent back with the conversions that come of the click.
+    ClickToken => {
+        "type": "string", "pattern": format!("^[A-Za-z0-9_-]{{{}}}$", click_token::CHARS), "examples": [TOKEN]
+    };
+
+    /// Why the token was not appended to the landing URL: no absolute URL; neither http nor https; a user
+    /// name or password in it; a token there already; a parameter that signs or fixes the query; longer
+    /// than 2,048 characters with it.
+    LeftAloneReason => {
+        "type": "string", "enum": landing_url::LeftAlone::ALL.map(landing_url::LeftAlone::as_str)
+    };
 
     /// An attempt's id: a TypeID.
     AttemptId => { "type": "string", "pattern": type_id("att"), "examples": ["att_01k86r3hkvfyh8z0rff08k4yyf"] };

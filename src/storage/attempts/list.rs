@@ -19,7 +19,7 @@ use crate::storage::{AnyConnection, Page, StoreError};
 /// Which lines a list holds.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Of this mode. Where nobody's key was named there is none.
+    /// Of this mode. Where no merchant's key was named there is none.
     pub mode: Option<Mode>,
     /// With this exact reason.
     pub reason: Option<String>,
@@ -33,7 +33,7 @@ pub struct Filter {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// Whose key an attempt named; `None` = nobody's.
+/// Whose key an attempt named, or whose link was clicked; `None` = nobody's.
 pub type Owner = Option<MerchantId>;
 
 /// How many owners one statement asks for.

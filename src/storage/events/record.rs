@@ -26,6 +26,10 @@ pub fn record(
     batch: &[&Recording],
     received_at: DateTime<Utc>,
 ) -> Result<Vec<Outcome>, StoreError> {
+    // Of replays, statuses and clicks alone.
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
     let received_at = cut_to_micros(received_at);
     let deliveries = fold(batch);
     let firsts: Vec<(&Identity<'_>, &Recording, Recorded)> = deliveries

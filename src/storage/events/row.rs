@@ -137,6 +137,7 @@ pub struct Row {
     pub idempotency_key: Option<String>,
     pub times_received: i64,
     pub times_differed: i64,
+    pub erased_at: Option<NaiveDateTime>,
 }
 
 impl Row {
@@ -172,6 +173,7 @@ impl Row {
             idempotency_key: self.idempotency_key,
             times_received: self.times_received,
             times_differed: self.times_differed,
+            erased_at: self.erased_at.map(|at| at.and_utc()),
         })
     }
 

@@ -1,9 +1,10 @@
 //! What happens beside the commit path, on a connection of its own: the journal of refused attempts
-//! is written, and what is past its time is deleted in small batches.
+//! is written, and what is past its time is deleted or forgotten in small batches.
 //!
 //! Nothing here is waited for by a caller. Its commits do not wait for the disk, and it may drop what
 //! it cannot write, which is counted.
 
+mod bodies;
 mod sweep;
 mod worker;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::Connector;
-use crate::config::{Config, Idempotency, Journal as JournalSettings};
+use crate::config::Config;
 use crate::domain::attempt::{Attempt, Ending};
 use crate::domain::time::Clock;
 use crate::telemetry::{DropLabels, JournalMetrics};
@@ -46,6 +47,8 @@ struct Retention {
     sweep_every: Duration,
     attempts: TimeDelta,
     refused_max: i64,
+    /// Raw bodies and addresses; `None` = for ever.
+    bodies: Option<TimeDelta>,
 }
 
 impl Journal {
@@ -57,7 +60,7 @@ impl Journal {
         metrics: JournalMetrics,
     ) -> std::io::Result<(Self, Housekeeper)> {
         let (queue, refused) = sync_channel(config.journal.queue_attempts);
-        let retention = Retention::of(&config.idempotency, &config.journal);
+        let retention = Retention::of(config);
         let worker = worker::Worker::new(connector, refused, retention, clock, metrics.clone());
         let thread =
             std::thread::Builder::new().name("housekeeping".to_owned()).spawn(move || worker.run())?;
@@ -90,11 +93,13 @@ impl Housekeeper {
 }
 
 impl Retention {
-    fn of(idempotency: &Idempotency, journal: &JournalSettings) -> Self {
+    fn of(config: &Config) -> Self {
+        let bodies = config.retention.raw_body_days;
         Self {
-            sweep_every: Duration::from_secs(idempotency.sweep_s),
-            attempts: TimeDelta::days(journal.retention_days.into()),
-            refused_max: i64::try_from(journal.refused_rows_max).unwrap_or(i64::MAX),
+            sweep_every: Duration::from_secs(config.idempotency.sweep_s),
+            attempts: TimeDelta::days(config.journal.retention_days.into()),
+            refused_max: i64::try_from(config.journal.refused_rows_max).unwrap_or(i64::MAX),
+            bodies: (bodies > 0).then(|| TimeDelta::days(bodies.into())),
         }
     }
 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use super::bodies::Bodies;
 use super::sweep::Sweep;
 use super::{Refused, Retention};
 use crate::domain::time::Clock;
 use crate::storage::attempts::{self, AttemptRow, WHOLE_REQUEST};
 use crate::storage::{AnyConnection, Connector, Purpose, StoreError};
+use crate::system::ClockWatch;
 use crate::telemetry::{DropLabels, JournalMetrics};
 
 /// Attempts in one transaction, and how long it is at least from one to the next: a flood costs the
@@ -19,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long others have their turn after a transaction of a sweep: SQLite has one writer at a time.
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
+/// How often raw bodies and addresses past their time are looked for.
+const BODIES_EVERY: Duration = Duration::from_secs(3_600);
+
 /// How long nothing is done while there is nothing to do.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -28,6 +33,10 @@ pub struct Worker {
     retention: Retention,
     sweep: Sweep,
     swept_at: Option<Duration>,
+    bodies: Bodies,
+    /// When they are next looked for.
+    bodies_due: Duration,
+    clock_watch: ClockWatch,
     clock: Arc<dyn Clock>,
     metrics: JournalMetrics,
 }
@@ -47,14 +56,27 @@ impl Worker {
         metrics: JournalMetrics,
     ) -> Self {
         let store = Store { connector, connection: None };
-        Self { store, refused, retention, sweep: Sweep::default(), swept_at: None, clock, metrics }
+        Self {
+            store,
+            refused,
+            retention,
+            sweep: Sweep::default(),
+            swept_at: None,
+            bodies: Bodies::default(),
+            bodies_due: Duration::ZERO,
+            clock_watch: ClockWatch::new(clock.clone()),
+            clock,
+            metrics,
+        }
     }
 
     /// Runs until every sender is gone and what they sent is written.
     pub fn run(mut self) {
         loop {
             self.begin_sweep();
-            let wait = if self.sweep.is_done() { IDLE } else { SWEEP_PAUSE };
+            self.begin_bodies();
+            let idle = self.sweep.is_done() && self.bodies.is_done();
+            let wait = if idle { IDLE } else { SWEEP_PAUSE };
             let mut flood = false;
             match self.refused.recv_timeout(wait) {
                 Ok(first) => {
@@ -110,15 +132,46 @@ impl Worker {
         }
     }
 
-    /// Goes on with the sweep for so long; how long it took. The journal is not kept waiting.
+    /// By a clock that has jumped everything might seem old, and a body that is forgotten is gone for
+    /// good: with one nothing is begun.
+    fn begin_bodies(&mut self) {
+        let now = self.clock.monotonic();
+        if !self.bodies.is_done() || now < self.bodies_due {
+            return;
+        }
+        self.bodies_due = now.saturating_add(BODIES_EVERY);
+        self.clock_watch.settle();
+        if !self.clock_watch.is_reliable() {
+            tracing::warn!("the clock has jumped: no raw bodies are forgotten until it is right again");
+            return;
+        }
+        match Bodies::begin(&mut self.store, &self.retention, self.clock.now()) {
+            Ok(bodies) => self.bodies = bodies,
+            Err(error) => self.leave_bodies(&error),
+        }
+    }
+
+    /// What failed is tried again with the next sweep.
+    fn leave_bodies(&mut self, error: &StoreError) {
+        tracing::warn!(%error, "raw bodies past their time could not be forgotten");
+        self.bodies = Bodies::default();
+        self.bodies_due = self.clock.monotonic().saturating_add(self.retention.sweep_every);
+    }
+
+    /// Goes on with the sweep for so long, then with the bodies; how long it took. The journal is not
+    /// kept waiting.
     fn sweep_for(&mut self, at_most: Duration) -> Duration {
         let started = self.clock.monotonic();
         loop {
             let elapsed = self.clock.monotonic().saturating_sub(started);
-            if self.sweep.is_done() || elapsed >= at_most {
+            if elapsed >= at_most || (self.sweep.is_done() && self.bodies.is_done()) {
                 return elapsed;
             }
-            if let Err(error) = self.sweep.step(&mut self.store) {
+            if self.sweep.is_done() {
+                if let Err(error) = self.bodies.step(&mut self.store) {
+                    self.leave_bodies(&error);
+                }
+            } else if let Err(error) = self.sweep.step(&mut self.store) {
                 tracing::warn!(%error, "what is past its time could not be deleted");
                 self.sweep = Sweep::default();
             }

@@ -4,6 +4,7 @@
 //! orders that something happened to are read, and what that changes is decided by
 //! [`crate::domain::report`]. So a report costs what it has sales, and little memory however many.
 
+mod clicked;
 mod sold;
 mod touched;
 
@@ -12,7 +13,7 @@ use diesel::result::Error as DieselError;
 use super::{AnyConnection, StoreError};
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::Mode;
-use crate::domain::report::{Basis, Report, ReportQuery, Tally, TooManyRows};
+use crate::domain::report::{Basis, Dimension, Report, ReportQuery, Tally, TooManyRows};
 
 /// Whose report.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,10 @@ fn fill(
 ) -> Result<(), Stop> {
     be_quick(connection)?;
     sold::add(connection, scope, tally, query)?;
+    // Of test keys there are none, and a click is never unattributed.
+    if scope.mode == Mode::Live && !query.group_by.has(Dimension::Attribution) {
+        clicked::add(connection, scope, tally, query)?;
+    }
     touched::correct_sold(connection, scope, tally, query)?;
     match query.basis {
         Basis::Sale => Ok(()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::WriteContext;
 use super::units::{Fate, Part, Unit};
-use crate::domain::submission::{Claim, Conflict, StoredAnswer, Submission};
+use crate::domain::submission::{Claim, Conflict, Content, StoredAnswer, Submission};
 use crate::storage::error::Failure;
 use crate::storage::idempotency::{self, ClaimRow, Holder, KeyScope};
 use crate::storage::{AnyConnection, StoreError};
@@ -61,7 +61,7 @@ pub fn claim<'a>(
         match unit.part {
             Part::Bulk => whole_runs = unit.runs(),
             Part::Row if !whole_runs => unit.fate = Fate::Skip,
-            Part::Row | Part::One => {}
+            Part::Row | Part::One | Part::Click => {}
         }
     }
     round(connection, batch, units, context, &mut owners, Round::Rows)
@@ -134,8 +134,11 @@ pub fn scope<'a>(batch: &'a [Submission], unit: &Unit<'a>) -> Option<KeyScope<'a
 /// The answer if everything is new, which is nearly always right: it is stored with the claim, and
 /// only the others need a second statement.
 fn proposal(batch: &[Submission], unit: &Unit<'_>, context: &WriteContext) -> StoredAnswer {
-    batch
-        .get(unit.submission)
+    let submission = batch.get(unit.submission);
+    if let Some(Content::Click(click)) = submission.map(|submission| submission.content.as_ref()) {
+        return click.answer.clone();
+    }
+    submission
         .zip(unit.entry)
         .and_then(|(submission, entry)| submission.render.entry(entry, &entry.if_new(context.received_at)))
         .unwrap_or(StoredAnswer { status: 200, body: String::new() })

@@ -1,13 +1,16 @@
-//! What units that run leave behind: delivery ids, events, statuses.
+//! What units that run leave behind: delivery ids, events, statuses, clicks.
 
 use std::collections::BTreeMap;
 
 use super::WriteContext;
-use super::units::{Fate, Unit};
+use super::units::{Fate, Part, Unit};
 use crate::domain::event::{Outcome, Recording};
 use crate::domain::ids::{EventId, MerchantId};
 use crate::domain::merchant::Mode;
-use crate::domain::submission::{Conflict, EntryOutcome, StatusOutcome, StatusRecording, Submission};
+use crate::domain::submission::{
+    Conflict, Content, EntryOutcome, StatusOutcome, StatusRecording, Submission,
+};
+use crate::storage::clicks::{self, ClickRow};
 use crate::storage::deliveries::{self, DeliveryRow};
 use crate::storage::order_statuses::{self, StatusIdentity, StatusRow};
 use crate::storage::{AnyConnection, StoreError, events};
@@ -32,7 +35,8 @@ pub fn record(
         }
         unit.outcome = Some(EntryOutcome { event, status: None });
     }
-    record_statuses(connection, batch, units, &statuses, context)
+    record_statuses(connection, batch, units, &statuses, context)?;
+    record_clicks(connection, batch, units, context)
 }
 
 fn running<'u, 'a>(
@@ -145,4 +149,21 @@ fn record_statuses(
         }
     }
     Ok(())
+}
+
+fn record_clicks(
+    connection: &mut AnyConnection,
+    batch: &[Submission],
+    units: &[Unit<'_>],
+    context: &WriteContext,
+) -> Result<(), StoreError> {
+    let running = units.iter().filter(|unit| unit.part == Part::Click && unit.runs());
+    let rows = running.filter_map(|unit| {
+        let submission = batch.get(unit.submission)?;
+        match submission.content.as_ref() {
+            Content::Click(click) => Some(ClickRow::new(submission, click, context)),
+            Content::One(_) | Content::Bulk(_) => None,
+        }
+    });
+    clicks::record(connection, rows.collect())
 }

@@ -45,7 +45,7 @@ pub fn write(
 fn order_of(submission: &Submission) -> Option<ExternalId> {
     match submission.content.as_ref() {
         Content::One(entry) => entry.order().cloned(),
-        Content::Bulk(_) => None,
+        Content::Bulk(_) | Content::Click(_) => None,
     }
 }
 
@@ -57,6 +57,7 @@ fn done(submission: &Submission, outcome: &ContentOutcome) -> Ending {
     let (status, event) = match outcome {
         ContentOutcome::One(outcome) => (202, outcome.event_id()),
         ContentOutcome::Bulk(_) => (200, None),
+        ContentOutcome::Click => (201, None),
     };
     ending(outcome.word(), status, order_of(submission), event)
 }

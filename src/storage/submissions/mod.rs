@@ -2,7 +2,7 @@
 //!
 //! The steps stand in one order for every batch and each goes by sorted keys, so that instances wait
 //! for each other and never deadlock: idempotency keys are claimed, with the answer that is probably
-//! going to be theirs; delivery ids are taken; events go in; statuses go in; answers that came out
+//! going to be theirs; delivery ids are taken; events go in; statuses go in; clicks go in; answers that came out
 //! otherwise are corrected; the journal is written. Nothing of it is true before COMMIT.
 
 mod claims;

@@ -25,6 +25,9 @@ pub fn of(batch: &[Submission], units: Vec<Unit<'_>>) -> Result<Vec<SubmissionOu
             (Fate::Run, None) if unit.part == Part::Bulk => {
                 SubmissionOutcome::Done(ContentOutcome::Bulk(Vec::new()), unit.answer)
             }
+            (Fate::Run, None) if unit.part == Part::Click => {
+                SubmissionOutcome::Done(ContentOutcome::Click, unit.answer)
+            }
             (Fate::Run | Fate::Follow(_) | Fate::Skip, _) => {
                 return Err(StoreError::Refused("a submission without an outcome".to_owned()));
             }

@@ -71,6 +71,10 @@ fn answer(batch: &[Submission], units: &[Unit<'_>], unit: &Unit<'_>) -> Option<S
             let outcomes = rows_of(submission, unit.submission, units);
             Some(submission.render.bulk(&submission.attempt.request_id, rows, &outcomes))
         }
+        Part::Click => match submission.content.as_ref() {
+            Content::Click(click) => Some(click.answer.clone()),
+            Content::One(_) | Content::Bulk(_) => None,
+        },
         Part::One | Part::Row => submission.render.entry(unit.entry?, unit.outcome.as_ref()?),
     }
 }
@@ -91,7 +95,7 @@ fn follow(
         // The owner was refused, and so would the same request be.
         (None, _) if same => (owner.fate.clone(), owner.outcome.clone()),
         // The owner has left nothing. After it, this one may fare better.
-        (None, Part::One | Part::Bulk) => (Fate::Refuse(Conflict::KeyInUse), None),
+        (None, Part::One | Part::Bulk | Part::Click) => (Fate::Refuse(Conflict::KeyInUse), None),
         // A row is not to be sent again for a reason that goes away.
         (None, Part::Row) => (Fate::Refuse(Conflict::KeyMismatch), None),
     }

@@ -12,7 +12,7 @@ pub struct Unit<'a> {
     pub part: Part,
     /// Its key.
     pub claim: Option<&'a Claim>,
-    /// What it reports; a bulk request as a whole reports nothing.
+    /// What it reports; a bulk request as a whole reports nothing, and a click is no report.
     pub entry: Option<&'a Entry>,
     /// What is to become of it.
     pub fate: Fate,
@@ -33,6 +33,8 @@ pub enum Part {
     Bulk,
     /// A row of one.
     Row,
+    /// All of it: it is a click.
+    Click,
 }
 
 /// What is to become of a unit.
@@ -69,6 +71,7 @@ pub fn of(batch: &[Submission]) -> Vec<Unit<'_>> {
         };
         match one.content.as_ref() {
             Content::One(entry) => add(Part::One, one.claim.as_ref(), Some(entry)),
+            Content::Click(_) => add(Part::Click, one.claim.as_ref(), None),
             Content::Bulk(rows) => {
                 add(Part::Bulk, one.claim.as_ref(), None);
                 for row in rows {

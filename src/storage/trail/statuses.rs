@@ -30,6 +30,8 @@ pub struct StatusTrail {
     pub reason: Option<String>,
     /// How often it was received.
     pub times_received: i64,
+    /// When its body, metadata and reason were erased.
+    pub erased_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Queryable, Selectable)]
@@ -44,6 +46,7 @@ struct Row {
     received_at: NaiveDateTime,
     reason: Option<String>,
     times_received: i64,
+    erased_at: Option<NaiveDateTime>,
 }
 
 /// The states that an order was reported in, as they came.
@@ -81,6 +84,7 @@ impl Row {
             received_at: self.received_at.and_utc(),
             reason: self.reason,
             times_received: self.times_received,
+            erased_at: self.erased_at.map(|at| at.and_utc()),
         })
     }
 }

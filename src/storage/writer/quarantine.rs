@@ -6,14 +6,14 @@ use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::domain::submission::{Submission, identities};
+use crate::domain::submission::{Content, Submission, identities};
 
 /// What of a submission is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locked {
     /// An idempotency key: its request still runs.
     Key,
-    /// An event, a status or a delivery id.
+    /// An event, a status, a delivery id or a click.
     Row,
 }
 
@@ -55,7 +55,11 @@ impl Quarantine {
                     self.hasher.hash_one((scope, report.order.as_str(), report.status.as_str()))
                 });
                 let events = identities(submission).map(|identity| self.hasher.hash_one(&identity));
-                delivery.chain(statuses).chain(events).collect()
+                let click = match submission.content.as_ref() {
+                    Content::Click(click) => Some(self.hasher.hash_one((scope, click.click_id))),
+                    Content::One(_) | Content::Bulk(_) => None,
+                };
+                delivery.chain(statuses).chain(events).chain(click).collect()
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Example, example};
+use super::{Example, TOKEN, example};
 use crate::http::error::{Code, Problem};
 
 const EVENT: &str = "evt_01kf0w8s5kfyh8z0rff08k4yyf";
@@ -118,6 +118,33 @@ pub fn bulk() -> Vec<Example> {
             ],
         }),
     )]
+}
+
+/// Answers to clicks.
+pub fn clicks() -> Vec<Example> {
+    let click = |members: Value| {
+        let receipt = json!({ "click_id": "clk_01kam013kve86btrzkxeedq4gg", "nim_ct": TOKEN });
+        let members = members.as_object().cloned().unwrap_or_default();
+        members.into_iter().fold(receipt, |receipt, (member, value)| with(receipt, &member, value))
+    };
+    let landing = format!("https://shop.example/shoes?colour=red&nim_ct={TOKEN}#reviews");
+    vec![
+        example(
+            "appended",
+            "The token is in the landing URL",
+            click(json!({ "landing_url": landing, "appended": true })),
+        ),
+        example(
+            "left_alone",
+            "One more parameter would break the landing URL: it is as it was",
+            click(json!({
+                "landing_url": "https://shop.example/file?X-Amz-Signature=3f2a9c0d",
+                "appended": false,
+                "reason": "signed_query",
+            })),
+        ),
+        example("token", "No landing URL was given", click(json!({ "appended": false }))),
+    ]
 }
 
 /// An event as it is read back.

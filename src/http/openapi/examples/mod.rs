@@ -9,6 +9,9 @@ pub mod requests;
 
 use serde_json::Value;
 
+/// A click token as the link shortener appends it.
+pub const TOKEN: &str = "AQABmg2Bxnt_oo-DD3gRMnvPPHyD4A2US0Gv0qO0KnQ_o1iU48BMYEaKiymTSV8fncsBmqgAjntyDL1j8-uc25IQOCtFHI5kzT1SVYqoZcBmmQ";
+
 /// A body as it may be.
 pub struct Example {
     /// Its name among the others.

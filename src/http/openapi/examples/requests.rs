@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Example, example};
-
-/// A click token as the link shortener appends it.
-const TOKEN: &str = "AQABmg2Bxnt_oo-DD3gRMnvPPHyD4A2US0Gv0qO0KnQ_o1iU48BMYEaKiymTSV8fncsBmqgAjntyDL1j8-uc25IQOCtFHI5kzT1SVYqoZcBmmQ";
+use super::{Example, TOKEN, example};
 
 /// One event, of each kind and dialect.
 pub fn events() -> Vec<Example> {
@@ -121,6 +118,39 @@ pub fn statuses() -> Vec<Example> {
                 "reason": "wrong size",
                 "metadata": { "rma": "RMA-17" },
             }),
+        ),
+    ]
+}
+
+/// Clicks. A merchant is known only where it was made.
+pub fn clicks() -> Vec<Example> {
+    let click = json!({
+        "merchant_id": "mer_01kam013kve86btrzkxeedq4gg",
+        "domain_id": "3c7c83e0-0d94-4b41-afd2-a3b42a743fa3",
+        "url_id": "5894e3c0-4c60-468a-8b29-93495f1f9dcb",
+    });
+    let with = |members: Value| {
+        let mut click = click.clone();
+        if let (Some(click), Value::Object(members)) = (click.as_object_mut(), members) {
+            click.extend(members);
+        }
+        click
+    };
+    vec![
+        example(
+            "click",
+            "A click now, and where the visitor is to land",
+            with(json!({ "destination": "https://shop.example/shoes?colour=red#reviews" })),
+        ),
+        example(
+            "signed_url",
+            "A landing URL that one more parameter would break",
+            with(json!({ "destination": "https://shop.example/file?X-Amz-Signature=3f2a9c0d" })),
+        ),
+        example(
+            "earlier",
+            "A click of before, without a landing URL",
+            with(json!({ "clicked_at": "2025-12-21T20:00:00.123Z" })),
         ),
     ]
 }

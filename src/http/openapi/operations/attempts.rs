@@ -45,7 +45,7 @@ fn parameters() -> Vec<Value> {
         query(
             "reason",
             "Attempts that ended for this exact reason.",
-            json!({ "type": "string", "pattern": "^[A-Za-z_]{1,64}$" }),
+            json!({ "type": "string", "pattern": "^[A-Za-z0-9_]{1,64}$" }),
         ),
         query("outcome", "Attempts that ended so.", reference::<AttemptWord>()),
         query("order_id", "Attempts about this order, where one could be read.", reference::<ExternalId>()),

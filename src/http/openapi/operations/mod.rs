@@ -3,6 +3,7 @@
 
 mod attempts;
 mod bulk;
+mod clicks;
 mod conversion;
 mod conversions;
 mod document;
@@ -28,6 +29,7 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         orders::get(),
         orders::list(),
         reconciliations::reconcile(limits),
+        clicks::create(limits),
         attempts::list(),
         report::attribution(),
         document::get(),

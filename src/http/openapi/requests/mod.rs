@@ -3,6 +3,7 @@
 
 mod bulk;
 mod canonical;
+mod click;
 mod order;
 
 use serde_json::{Map, Value, json};
@@ -14,6 +15,7 @@ pub fn schemas(limits: &HttpLimits) -> Vec<(&'static str, Value)> {
     let mut schemas = canonical::schemas();
     schemas.extend(order::schemas());
     schemas.extend(bulk::schemas(limits));
+    schemas.extend(click::schemas());
     schemas.push((
         "Event",
         json!({

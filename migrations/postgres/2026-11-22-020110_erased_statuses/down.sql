@@ -1,0 +1,1 @@
+ALTER TABLE order_statuses DROP COLUMN erased_at;
