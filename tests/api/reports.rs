@@ -225,6 +225,54 @@ on_both_databases! {
         assert_eq!((answer.at("/rows/0/amounts"), answer.at("/totals/amounts")), (expected.clone(), expected));
     }
 
+    async fn clicks_count_when_and_where_they_were_clicked(backend: Backend) {
+        let (service, operator) = crate::clicks::start(backend, "").await;
+        let (one, other) = ("00000000-0000-4000-8000-0000000000a1", "00000000-0000-4000-8000-0000000000a2");
+        let mut setup = service.setup();
+        let stranger = setup.merchant();
+        eventually("the merchant is known", async || {
+            let mut click = crate::clicks::click(stranger);
+            click["clicked_at"] = json!("2026-11-02T10:00:00Z");
+            crate::clicks::post(&operator, &click).await.status == 201
+        }).await;
+        for (link, at) in [
+            (one, "2026-11-01T22:59:59.999Z"),
+            (one, "2026-11-01T23:00:00Z"),
+            (one, "2026-11-02T22:59:59.999Z"),
+            (other, "2026-11-02T12:00:00Z"),
+            (one, "2026-11-02T23:00:00Z"),
+        ] {
+            let mut click = crate::clicks::click(service.merchant);
+            click["url_id"] = json!(link);
+            click["clicked_at"] = json!(at);
+            let answer = crate::clicks::post(&operator, &click).await;
+            assert_eq!(answer.status, 201, "{}", answer.text);
+            if at.starts_with("2026-11-02T12") {
+                let mut event = sale("A", "2026-11-02T13:00:00Z", "10", "EUR");
+                event["nim_ct"] = answer.at("/nim_ct");
+                tell(&service, &[event, sale("B", "2026-11-02T13:00:00Z", "10", "EUR")]).await;
+            }
+        }
+        let query = "?from=2026-11-01&to=2026-11-04&tz=Europe/Paris";
+        let figures = async |group_by: &str| {
+            let answer = report(&service.caller, &format!("{query}&group_by={group_by}")).await;
+            let rows = answer.at("/rows");
+            let figure = |row: &Value| (row["clicks"].as_i64(), row["sales"].as_i64(), row["conversion_rate"].as_str().map(str::to_owned));
+            let mut figures: Vec<_> = rows.as_array().unwrap().iter().map(figure).collect();
+            figures.push(figure(&answer.at("/totals")));
+            figures
+        };
+        let rate = |text: &str| Some(text.to_owned());
+        let total = (Some(5), Some(2), rate("0.400000"));
+        let days = [(Some(1), Some(0), rate("0.000000")), (Some(3), Some(2), rate("0.666667")), (Some(1), Some(0), rate("0.000000"))];
+        assert_eq!(figures("day").await, [days.as_slice(), &[total.clone()]].concat());
+        let links = [(Some(4), Some(0), rate("0.000000")), (Some(1), Some(1), rate("1.000000")), (Some(0), Some(1), None)];
+        assert_eq!(figures("url_id").await, [links.as_slice(), &[total.clone()]].concat());
+        assert_eq!(figures("attribution").await, [(None, Some(1), None), (None, Some(1), None), (None, Some(2), None)]);
+        let csv = report(&service.caller, &format!("{query}&group_by=month&format=csv")).await;
+        assert!(csv.text.ends_with("\n2026-11,5,0,2,0,0,0,0.400000,EUR,20.00,0.00,20.00\n"), "{}", csv.text);
+    }
+
     async fn a_report_of_more_rows_than_it_may_have_says_what_to_do(backend: Backend) {
         let service = Service::start(backend).await;
         // Leads of as many links as there may be rows, and one more.

@@ -85,6 +85,8 @@ fn load(
 /// The index by time is a partial one: its condition is spelled out.
 fn text(group_by: GroupBy, source: &str) -> String {
     let column = |dimension, name| if group_by.has(dimension) { name } else { "CAST(NULL AS TEXT)" };
+    // What is the same in all lines would be sorted by all the same.
+    let place = |dimension, number| if group_by.has(dimension) { number } else { "" };
     format!(
         "SELECT event_name, CASE WHEN event_name = 'sale' THEN currency END AS currency, \
          {url_id} AS url_id, {domain_id} AS domain_id, {attribution} AS attribution, \
@@ -93,10 +95,13 @@ fn text(group_by: GroupBy, source: &str) -> String {
          FROM {source} WHERE merchant_id = $1 AND mode = $2 AND event_name IN ('sale', 'lead') \
          AND occurred_at >= $3 AND occurred_at < $4 \
          AND ($5 IS NULL OR event_name = 'lead' OR currency = $5) \
-         GROUP BY 1, 2, 3, 4, 5 LIMIT {LINES_MAX}",
+         GROUP BY 1, 2{url_place}{domain_place}{attribution_place} LIMIT {LINES_MAX}",
         url_id = column(Dimension::UrlId, "url_id"),
         domain_id = column(Dimension::DomainId, "domain_id"),
         attribution = column(Dimension::Attribution, "attribution"),
+        url_place = place(Dimension::UrlId, ", 3"),
+        domain_place = place(Dimension::DomainId, ", 4"),
+        attribution_place = place(Dimension::Attribution, ", 5"),
     )
 }
 

@@ -80,8 +80,7 @@ struct KeysBody {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ReportFigures")]
 pub struct FiguresBody {
-    /// Clicks; `null` where they are not recorded or cannot be told apart so: of test keys, and by
-    /// attribution.
+    /// Recorded clicks; `null` of test keys, which have none, and by attribution.
     pub clicks: Option<u64>,
     /// Leads.
     pub leads: u64,
