@@ -265,9 +265,9 @@ on_both_databases! {
         let rate = |text: &str| Some(text.to_owned());
         let total = (Some(5), Some(2), rate("0.400000"));
         let days = [(Some(1), Some(0), rate("0.000000")), (Some(3), Some(2), rate("0.666667")), (Some(1), Some(0), rate("0.000000"))];
-        assert_eq!(figures("day").await, [days.as_slice(), &[total.clone()]].concat());
+        assert_eq!(figures("day").await, [days.as_slice(), std::slice::from_ref(&total)].concat());
         let links = [(Some(4), Some(0), rate("0.000000")), (Some(1), Some(1), rate("1.000000")), (Some(0), Some(1), None)];
-        assert_eq!(figures("url_id").await, [links.as_slice(), &[total.clone()]].concat());
+        assert_eq!(figures("url_id").await, [links.as_slice(), std::slice::from_ref(&total)].concat());
         assert_eq!(figures("attribution").await, [(None, Some(1), None), (None, Some(1), None), (None, Some(2), None)]);
         let csv = report(&service.caller, &format!("{query}&group_by=month&format=csv")).await;
         assert!(csv.text.ends_with("\n2026-11,5,0,2,0,0,0,0.400000,EUR,20.00,0.00,20.00\n"), "{}", csv.text);

@@ -12,7 +12,7 @@ use super::model::{Happening, Lead, Order, World};
 use crate::bulk;
 use crate::support::Service;
 
-/// Numbers that look random and are the same every time (SplitMix64).
+/// Numbers that look random and are the same every time (`SplitMix64`).
 pub struct Dice(pub u64);
 
 impl Dice {
