@@ -10,19 +10,19 @@ use crate::support::{Backend, Caller, Service, eventually, on_both_databases};
 
 /// A sale of an order.
 pub fn sale(order: &str, value: &str, currency: &str) -> Value {
-    json!({"event_name": "sale", "event_time": "2026-11-01T10:00:00Z",
+    json!({"event_name": "sale", "event_time": "2025-11-01T10:00:00Z",
         "custom_data": {"order_id": order, "value": value, "currency": currency}})
 }
 
 /// A refund with a value.
 pub fn refund(order: &str, id: &str, value: &str, currency: &str) -> Value {
-    json!({"event_name": "refund", "external_id": id, "event_time": "2026-11-02T10:00:00Z",
+    json!({"event_name": "refund", "external_id": id, "event_time": "2025-11-02T10:00:00Z",
         "custom_data": {"related_order_id": order, "value": value, "currency": currency}})
 }
 
 /// A refund of everything, a cancellation or a reversal.
 pub fn whole(name: &str, order: &str) -> Value {
-    json!({"event_name": name, "event_time": "2026-11-03T10:00:00Z", "custom_data": {"related_order_id": order}})
+    json!({"event_name": name, "event_time": "2025-11-03T10:00:00Z", "custom_data": {"related_order_id": order}})
 }
 
 /// A report of an order's state.
@@ -120,8 +120,8 @@ on_both_databases! {
 
     async fn a_status_refund_counts_only_without_valued_refunds_whatever_its_times(backend: Backend) {
         let service = Service::start(backend).await;
-        let returned = status("ORDER", "returned", "2026-11-04T10:00:00Z");
-        let refunded = status("ORDER", "refunded", "2026-11-06T10:00:00Z");
+        let returned = status("ORDER", "returned", "2025-11-04T10:00:00Z");
+        let refunded = status("ORDER", "refunded", "2025-11-06T10:00:00Z");
         let history = [sale("ORDER", "10", "EUR"), returned, refunded];
         expect(&service, &history, eur("10.00", "10.00", "0.00", "refunded", &[])).await;
         let valued = [history.as_slice(), &[refund("ORDER", "R-1", "4", "EUR")]].concat();
@@ -134,7 +134,7 @@ on_both_databases! {
         assert_eq!(order(&service.caller, "O-1").await["state"], "awaiting_sale");
         post(&service.caller, &sale("O-1", "10", "EUR")).await;
         assert_eq!(figures(&order(&service.caller, "O-1").await), eur("10.00", "0.00", "0.00", "cancelled", &[]));
-        let history = [sale("ORDER", "7", "EUR"), status("ORDER", "cancelled", "2026-11-04T10:00:00Z")];
+        let history = [sale("ORDER", "7", "EUR"), status("ORDER", "cancelled", "2025-11-04T10:00:00Z")];
         expect(&service, &history, eur("7.00", "0.00", "0.00", "cancelled", &[])).await;
     }
 
@@ -173,7 +173,7 @@ on_both_databases! {
         assert_eq!(service.caller.get("/api/v1/orders/O-1").await.status, 404);
         post(&service.caller, &json!({"event_name": "lead", "external_id": "O-1"})).await;
         assert_eq!(service.caller.get("/api/v1/orders/O-1").await.status, 404);
-        post(&service.caller, &status("O-1", "delivered", "2026-11-01T10:00:00Z")).await;
+        post(&service.caller, &status("O-1", "delivered", "2025-11-01T10:00:00Z")).await;
         assert_eq!(service.caller.get("/api/v1/orders/O-1").await.status, 404);
         let listed = service.caller.get("/api/v1/orders").await.json();
         assert_eq!(listed, json!({"data": [], "next_cursor": null}));
@@ -199,11 +199,11 @@ on_both_databases! {
 
     async fn the_timeline_tells_events_and_states_as_they_happened(backend: Backend) {
         let service = Service::start(backend).await;
-        let mut told = status("O-1", "refunded", "2026-11-05T10:00:00Z");
+        let mut told = status("O-1", "refunded", "2025-11-05T10:00:00Z");
         told["reason"] = "changed their mind".into();
         post(&service.caller, &told).await;
         post(&service.caller, &refund("O-1", "R-1", "2", "EUR")).await;
-        post(&service.caller, &status("O-1", "paid", "2026-11-01T11:00:00Z")).await;
+        post(&service.caller, &status("O-1", "paid", "2025-11-01T11:00:00Z")).await;
         post(&service.caller, &sale("O-1", "5", "EUR")).await;
         let found = order(&service.caller, "O-1").await;
         let moments = found["timeline"].as_array().unwrap();
@@ -212,7 +212,7 @@ on_both_databases! {
             _ => moment["order_status"].as_str().unwrap(),
         }).collect();
         assert_eq!(told, ["sale", "paid", "refund", "status_refund", "refunded"]);
-        assert_eq!(moments[1]["status_updated_at"], "2026-11-01T11:00:00Z");
+        assert_eq!(moments[1]["status_updated_at"], "2025-11-01T11:00:00Z");
         assert_eq!((&moments[2]["external_id"], &moments[2]["value"]), (&json!("R-1"), &json!("2.00")));
         assert_eq!(moments[3]["event_id"], moments[4]["event_id"]);
         assert_eq!(moments[4]["reason"], "changed their mind");

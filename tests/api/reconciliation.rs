@@ -9,7 +9,7 @@ use crate::support::caller::Answer;
 use crate::support::{Backend, Caller, Service, eventually, on_both_databases};
 
 const PATH: &str = "/api/v1/reconciliations";
-const NOVEMBER: &str = "from=2026-11-01T00:00:00Z&to=2026-12-01T00:00:00Z";
+const NOVEMBER: &str = "from=2025-11-01T00:00:00Z&to=2025-12-01T00:00:00Z";
 
 async fn send(caller: &Caller, target: &str, media_type: &str, body: &str) -> Answer {
     let mut headers = caller.headers(Form::Bound, "POST", target, body.as_bytes());
@@ -20,7 +20,7 @@ async fn send(caller: &Caller, target: &str, media_type: &str, body: &str) -> An
 
 /// Books of November, as JSON.
 async fn reconcile(caller: &Caller, rows: &Value) -> Answer {
-    let body = json!({"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z", "rows": rows});
+    let body = json!({"from": "2025-11-01T00:00:00Z", "to": "2025-12-01T00:00:00Z", "rows": rows});
     let answer = send(caller, PATH, "application/json", &body.to_string()).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     answer
@@ -59,7 +59,7 @@ on_both_databases! {
     async fn each_kind_of_planted_difference_is_found(backend: Backend) {
         let service = Service::start(backend).await;
         for n in 1..=6 {
-            post(&service.caller, &sale_at(&format!("O-{n}"), &format!("2026-11-0{n}T10:00:00Z"))).await;
+            post(&service.caller, &sale_at(&format!("O-{n}"), &format!("2025-11-0{n}T10:00:00Z"))).await;
         }
         post(&service.caller, &whole("refund", "O-5")).await;
         let rows = json!([
@@ -90,7 +90,7 @@ on_both_databases! {
         for _ in 0..2 {
             assert_eq!(service.caller.post(&refused).await.status, 422);
         }
-        post(&service.caller, &sale_at("december", "2026-12-01T00:00:00Z")).await;
+        post(&service.caller, &sale_at("december", "2025-12-01T00:00:00Z")).await;
         post(&service.caller, &whole("cancellation", "reversed")).await;
         let test_mode = service.setup().key(KeyKind::Test, Some(service.merchant));
         eventually("the key is known", async || test_mode.get("/api/v1/orders").await.status == 200).await;
@@ -107,7 +107,7 @@ on_both_databases! {
         let reason = |n: usize| answer.at(&format!("/differences/{n}/reason"));
         assert_eq!(reason(0), format!("attempt {} was refused 422 validation_failed /custom_data/value at {}",
             attempt["attempt_id"].as_str().unwrap(), attempt["started_at"].as_str().unwrap()));
-        assert!(reason(1).as_str().unwrap().contains("happened at 2026-12-01T00:00:00Z, outside"), "{}", reason(1));
+        assert!(reason(1).as_str().unwrap().contains("happened at 2025-12-01T00:00:00Z, outside"), "{}", reason(1));
         assert_eq!(reason(2), "what takes its sale back is recorded, the sale is not");
         assert!(reason(3).as_str().unwrap().starts_with("its sale is recorded in test mode as evt_"), "{}", reason(3));
         assert_eq!(reason(4), Value::Null);
@@ -115,8 +115,8 @@ on_both_databases! {
 
     async fn the_period_is_half_open_on_when_the_sale_happened(backend: Backend) {
         let service = Service::start(backend).await;
-        for (order, at) in [("before", "2026-10-31T23:59:59.999999Z"), ("first", "2026-11-01T00:00:00Z"),
-            ("last", "2026-11-30T23:59:59.999999Z"), ("after", "2026-12-01T00:00:00Z")] {
+        for (order, at) in [("before", "2025-10-31T23:59:59.999999Z"), ("first", "2025-11-01T00:00:00Z"),
+            ("last", "2025-11-30T23:59:59.999999Z"), ("after", "2025-12-01T00:00:00Z")] {
             post(&service.caller, &sale_at(order, at)).await;
         }
         let answer = reconcile(&service.caller, &json!([])).await;
@@ -156,9 +156,9 @@ on_both_databases! {
         let cases = [
             ("", "application/json", "{}", 422, "/from /rows /to"),
             ("", "application/json", "{", 400, ""),
-            ("?from=2026-11-01T00:00:00Z", "application/json", "{}", 422, "/from"),
+            ("?from=2025-11-01T00:00:00Z", "application/json", "{}", 422, "/from"),
             ("", "text/csv", "order_id\n", 422, "/from /to"),
-            ("?from=2026-12-01T00:00:00Z&to=2026-11-01T00:00:00Z&zone=x", "text/csv", "order_id\n", 422, "/to /zone"),
+            ("?from=2025-12-01T00:00:00Z&to=2025-11-01T00:00:00Z&zone=x", "text/csv", "order_id\n", 422, "/to /zone"),
             (&format!("?{NOVEMBER}"), "text/csv", "value\n", 422, "/order_id"),
             (&format!("?{NOVEMBER}"), "text/plain", "order_id\n", 415, ""),
             (&format!("?{NOVEMBER}"), "text/csv", "", 400, ""),

@@ -7,7 +7,7 @@ use crate::shell::{self, caller, key, merchant};
 use crate::support::process::ServeProcess;
 use crate::support::{Backend, TestDatabase, on_both_databases};
 
-const NOVEMBER: [&str; 4] = ["--from", "2026-11-01T00:00:00Z", "--to", "2026-12-01T00:00:00Z"];
+const NOVEMBER: [&str; 4] = ["--from", "2025-11-01T00:00:00Z", "--to", "2025-12-01T00:00:00Z"];
 
 /// A database with two sales of November, and their merchant.
 async fn shop(backend: Backend) -> (TestDatabase, String) {
@@ -17,7 +17,7 @@ async fn shop(backend: Backend) -> (TestDatabase, String) {
     let service = ServeProcess::start(&database);
     let caller = caller(&service.base, issued);
     for (order, value) in [("O-1", "10.00"), ("O-2", "20.00")] {
-        let body = json!({"event_name": "sale", "event_time": "2026-11-05T10:00:00Z",
+        let body = json!({"event_name": "sale", "event_time": "2025-11-05T10:00:00Z",
             "custom_data": {"order_id": order, "value": value, "currency": "EUR"}})
         .to_string();
         let path = "/api/v1/conversions";

@@ -13,6 +13,7 @@ mod support;
 
 mod batches;
 mod clicks;
+mod earlier_schema;
 mod events;
 mod keys_one_by_one;
 mod migrations;

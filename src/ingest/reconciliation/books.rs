@@ -120,10 +120,17 @@ pub fn read_csv(body: &[u8], period: Period) -> Result<Books, Rejection> {
     let mut collector = Collector::new(period);
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| line_of(position, body));
         collector.add(line, csv_row(line, &columns, &record))?;
     }
     Ok(collector.books)
+}
+
+/// The line on which a record stands. Of CR LF the reader takes the CR for the record's end, and counts
+/// the line at the LF, which it has yet to read.
+fn line_of(position: &csv::Position, body: &[u8]) -> u64 {
+    let next = usize::try_from(position.byte()).ok().and_then(|place| body.get(place));
+    position.line() + u64::from(next == Some(&b'\n'))
 }
 
 /// An empty cell says nothing.

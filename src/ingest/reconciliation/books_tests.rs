@@ -27,6 +27,8 @@ fn the_three_forms_are_read_alike_and_lines_are_the_files() {
     let books = read_csv(csv.as_bytes(), period()).unwrap();
     assert_eq!(lines(&books), (vec![(2, "A"), (5, "B"), (7, "C, \"D\"")], vec![4, 6]));
     assert_eq!(books.rows[1].value, None);
+    let crlf = read_csv(csv.replace('\n', "\r\n").as_bytes(), period()).unwrap();
+    assert_eq!(lines(&crlf), (vec![(2, "A"), (5, "B"), (7, "C, \"D\"")], vec![4, 6]));
 }
 
 #[test]
