@@ -19,6 +19,7 @@ mod migrate;
 mod openapi;
 mod output;
 mod reconcile;
+mod report;
 mod serve;
 mod sign;
 mod signals;
@@ -80,6 +81,8 @@ enum Command {
     Attempts(attempts::Attempts),
     /// Hold a merchant's books against what is recorded.
     Reconcile(reconcile::Reconcile),
+    /// Show what a merchant's events come to, by time and by link.
+    Report(report::Report),
     /// Say why an event, an attempt or an order is as it is.
     Explain(explain::Explain),
     /// Erase an order's personal data; its figures stay.
@@ -114,6 +117,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Openapi => openapi::run(&context),
         Command::Attempts(command) => command.run(&context),
         Command::Reconcile(command) => command.run(&context),
+        Command::Report(command) => command.run(&context),
         Command::Explain(command) => command.run(&context),
         Command::Erase(command) => command.run(&context),
     });

@@ -23,6 +23,7 @@ pub mod orders;
 mod page;
 pub mod pool;
 mod postgres;
+pub mod reports;
 mod retention;
 mod schema;
 mod sqlite;

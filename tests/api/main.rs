@@ -40,6 +40,7 @@ mod peer_limits;
 mod reading;
 mod reconciliation;
 mod refusals;
+mod reports;
 mod signatures;
 mod standard_webhooks;
 mod vectors;

@@ -22,6 +22,7 @@ mod master_key;
 mod master_key_file;
 mod merchants;
 mod reconcile;
+mod report;
 mod serving;
 mod settings;
 mod shell;

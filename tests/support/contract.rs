@@ -118,12 +118,18 @@ impl Contract {
         assert!(!response.is_null(), "the status is not described: {}", context());
         let response = self.resolve(response);
         self.check_headers(response["headers"].as_object().unwrap(), answer, &context);
+        // The character set is no part of the type's name.
         let media_type = answer.header("content-type").unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default();
         let content = response["content"].as_object();
         match content.map(|content| content.get(media_type)) {
             None => assert_eq!(answer.text, "", "{}", context()),
             Some(None) => panic!("the media type is not described: {}", context()),
             Some(Some(_)) if method == "HEAD" => {}
+            Some(Some(content)) if !media_type.ends_with("json") => {
+                let errors = errors(&self.of_answers(&content["schema"]), &answer.text.clone().into());
+                assert!(errors.is_empty(), "{errors:#?}\n{}", context());
+            }
             Some(Some(content)) => {
                 let body: &serde_json::value::RawValue = serde_json::from_str(&answer.text).unwrap();
                 // JSON, but perhaps with a merchant's number that no float can hold.

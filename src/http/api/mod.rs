@@ -17,6 +17,7 @@ mod order_answer;
 mod order_status;
 mod reconcile;
 mod reconciliation_answer;
+pub mod report;
 mod respond;
 mod words;
 
@@ -33,5 +34,6 @@ pub use order_answer::OrderBody;
 pub use order_status::report_order_status;
 pub use reconcile::reconcile;
 pub use reconciliation_answer::ReconciliationBody;
+pub use report::report_attribution;
 pub use respond::respond;
 pub use words::{Words, refund_id_required};

@@ -30,7 +30,7 @@ pub struct Operation {
     pub parameters: Vec<Value>,
     /// Its body by media type; empty = none.
     pub bodies: Vec<Content>,
-    /// Its answers that are no problems.
+    /// Its answers that are no problems. One of several media types stands here once for each.
     pub answers: Vec<Answer>,
 }
 
@@ -119,7 +119,13 @@ impl Operation {
     pub fn into_object(self) -> OperationObject {
         let mut responses = problems::responses(self.causes);
         for answer in &self.answers {
-            responses.insert(answer.status.to_string(), answer.object(self.signed.is_limited()));
+            let object = answer.object(self.signed.is_limited());
+            match responses.get_mut(&answer.status.to_string()) {
+                Some(known) => add_content(known, object),
+                None => {
+                    responses.insert(answer.status.to_string(), object);
+                }
+            }
         }
         let bodies = contents(&self.bodies);
         OperationObject {
@@ -147,6 +153,16 @@ impl Answer {
             object.insert("content".to_owned(), contents(std::slice::from_ref(content)));
         }
         object
+    }
+}
+
+/// The content of a further answer of the same status.
+fn add_content(known: &mut Value, mut further: Value) {
+    let further = further.pointer_mut("/content").and_then(Value::as_object_mut).map(std::mem::take);
+    if let (Some(known), Some(further)) =
+        (known.pointer_mut("/content").and_then(Value::as_object_mut), further)
+    {
+        known.extend(further);
     }
 }
 

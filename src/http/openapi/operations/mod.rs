@@ -10,6 +10,7 @@ mod document;
 mod order_status;
 mod orders;
 mod reconciliations;
+mod report;
 mod webhooks;
 
 use super::operation::Operation;
@@ -30,6 +31,7 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         reconciliations::reconcile(limits),
         clicks::create(limits),
         attempts::list(),
+        report::attribution(),
         document::get(),
     ]
 }
