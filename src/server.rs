@@ -150,6 +150,7 @@ pub async fn build_with<S: BatchStore>(
         attempts: RefusedAttempts::new(journal, &config.journal, config.peer.table_entries),
         body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         bulk_body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
+        exports: Arc::new(Semaphore::new(config.exports_max())),
         draining: Arc::new(AtomicBool::new(false)),
     });
     let (api, api_address) = api_server(config, state.clone())?;

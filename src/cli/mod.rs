@@ -9,6 +9,7 @@ mod demo;
 mod diagnose;
 mod doctor;
 mod explain;
+mod export;
 mod health;
 mod input;
 mod key;
@@ -76,6 +77,8 @@ enum Command {
     Openapi,
     /// Show the journal: every request to a writing endpoint, whatever became of it.
     Attempts(attempts::Attempts),
+    /// Write all of a merchant's events to a file, oldest first; a cursor leads on from there.
+    Export(export::Export),
     /// Say why an event, an attempt or an order is as it is.
     Explain(explain::Explain),
 }
@@ -107,6 +110,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Diagnose(command) => command.run(&context),
         Command::Openapi => openapi::run(&context),
         Command::Attempts(command) => command.run(&context),
+        Command::Export(command) => command.run(&context),
         Command::Explain(command) => command.run(&context),
     });
     match result {

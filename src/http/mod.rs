@@ -19,6 +19,7 @@ pub mod routes;
 mod state;
 mod webhooks;
 
+pub use api::exports;
 pub use attempts::RefusedAttempts;
 pub use connection::Connection;
 pub use rate_limits::RateLimits;

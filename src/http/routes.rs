@@ -26,6 +26,8 @@ pub const CONVERSION: &str = "/api/v1/conversions/{event_id}";
 pub const ORDER_STATUS: &str = "/api/v1/order-status";
 /// The journal.
 pub const ATTEMPTS: &str = "/api/v1/attempts";
+/// All events, as a file.
+pub const EXPORT: &str = "/api/v1/exports/events";
 /// Merchants' webhooks.
 pub const WEBHOOK: &str = "/api/v1/webhooks/{topic}";
 /// The same under their older path.
@@ -34,7 +36,7 @@ pub const WEBHOOK_ALIAS: &str = "/v1/webhooks/{topic}";
 pub const OPENAPI: &str = "/openapi.json";
 
 /// Every path of the API, the name of its endpoint, and whether that writes.
-const ENDPOINTS: [(&str, &str, bool); 8] = [
+const ENDPOINTS: [(&str, &str, bool); 9] = [
     (CONVERSIONS, "conversions", true),
     (BULK, "conversions_bulk", true),
     (CONVERSION, "conversion", false),
@@ -42,6 +44,7 @@ const ENDPOINTS: [(&str, &str, bool); 8] = [
     (WEBHOOK, "webhooks", true),
     (WEBHOOK_ALIAS, "webhooks", true),
     (ATTEMPTS, "attempts", false),
+    (EXPORT, "export", false),
     (OPENAPI, "openapi", false),
 ];
 
@@ -90,6 +93,11 @@ pub fn api(config: &mut web::ServiceConfig) {
             .service(
                 web::resource(ATTEMPTS)
                     .route(web::get().to(api::list_attempts))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+            )
+            .service(
+                web::resource(EXPORT)
+                    .route(web::get().to(api::exports::export_events))
                     .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
             .service(

@@ -10,6 +10,7 @@ mod batch_insert;
 mod deliveries;
 pub mod error;
 pub mod events;
+pub mod exports;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod keys;

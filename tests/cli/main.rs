@@ -15,6 +15,7 @@ mod attempts;
 mod database;
 mod diagnose;
 mod explain;
+mod export;
 mod keys;
 mod logs;
 mod master_key;

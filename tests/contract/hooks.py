@@ -295,7 +295,7 @@ ANSWERS = collections.Counter()
 def after_call(_context, case, response):
     """Counts what was answered."""
     word = ""
-    if response.headers.get("content-type", [""])[0].endswith("json"):
+    if response.headers.get("content-type", [""])[0].endswith(("/json", "+json")):
         body = response.json()
         word = body.get("code") or body.get("status") or ""
     ANSWERS[case.operation.label, response.status_code, word] += 1

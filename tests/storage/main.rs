@@ -13,6 +13,7 @@ mod support;
 
 mod batches;
 mod events;
+mod exports;
 mod keys_one_by_one;
 mod migrations;
 mod rescue_lane;

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod clock;
 pub mod cluster;
 pub mod contract;
+pub mod exports;
 pub mod gate;
 mod journal;
 mod problem;

@@ -2,6 +2,8 @@
 //!
 //! The schemas in `/openapi.json` are derived from these structs, and their comments are read there.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,8 +12,11 @@ use crate::domain::attribution::Attribution;
 use crate::domain::event::Recorded;
 use crate::domain::ids::ExternalId;
 use crate::domain::instant;
+use crate::domain::merchant::Mode;
+use crate::domain::money::Money;
 use crate::domain::submission::StatusOutcome;
 use crate::http::openapi::values;
+use crate::storage::exports::ExportedEvent;
 
 /// An event is recorded, durably, once.
 #[derive(Serialize, JsonSchema)]
@@ -59,9 +64,9 @@ pub struct StatusReceipt<'a> {
 #[derive(Serialize, JsonSchema)]
 pub struct Summary<'a> {
     #[schemars(with = "values::EventId")]
-    event_id: String,
+    event_id: Cow<'a, str>,
     #[schemars(with = "values::EventName")]
-    event_name: &'static str,
+    event_name: &'a str,
     #[schemars(with = "values::Mode")]
     mode: &'static str,
     /// The order that the event belongs to; of a lead its `external_id`, else its `order_id`.
@@ -70,7 +75,7 @@ pub struct Summary<'a> {
     /// When the transaction that recorded it was opened.
     #[schemars(with = "values::UtcInstant")]
     received_at: String,
-    attribution: AttributionBody,
+    attribution: AttributionBody<'a>,
 }
 
 /// An event as it is read back.
@@ -106,13 +111,13 @@ pub struct EventBody<'a> {
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
 #[schemars(rename = "Attribution")]
-enum AttributionBody {
+enum AttributionBody<'a> {
     /// Credited to a click.
-    Attributed(LinkBody),
+    Attributed(LinkBody<'a>),
     /// Recorded without a click, and why.
     Unattributed {
         #[schemars(with = "values::UnattributedReason")]
-        reason: &'static str,
+        reason: &'a str,
     },
     /// A refund, cancellation or reversal: always its order's sale's.
     Inherited,
@@ -120,16 +125,16 @@ enum AttributionBody {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
-struct LinkBody {
+struct LinkBody<'a> {
     /// The click.
     #[schemars(with = "values::ClickId")]
-    click_id: String,
+    click_id: Cow<'a, str>,
     /// The short link that was clicked.
     #[schemars(with = "values::LinkId")]
-    url_id: String,
+    url_id: Cow<'a, str>,
     /// Its domain.
     #[schemars(with = "values::LinkId")]
-    domain_id: String,
+    domain_id: Cow<'a, str>,
     /// When it was clicked.
     #[schemars(with = "values::UtcInstant")]
     clicked_at: String,
@@ -180,7 +185,7 @@ impl<'a> StatusReceipt<'a> {
 impl<'a> Summary<'a> {
     fn of(event: &'a Recorded) -> Self {
         Self {
-            event_id: event.event_id.to_string(),
+            event_id: event.event_id.to_string().into(),
             event_name: event.name.as_str(),
             mode: event.mode.as_str(),
             order_id: event.order_id.as_str(),
@@ -201,22 +206,122 @@ impl<'a> EventBody<'a> {
             occurred_at: instant::format(event.occurred_at),
             times_received: event.times_received,
             times_differed: event.times_differed,
-            metadata: event.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            metadata: event.metadata.as_deref().and_then(raw),
         }
+    }
+
+    /// The same of an event as its columns say it; `None` if they say what no event is.
+    pub fn of_columns(event: &'a ExportedEvent, mode: Mode) -> Option<Self> {
+        let value = match (event.value_minor, &event.currency) {
+            (Some(minor), Some(code)) => Some(Money::from_minor(minor, code.parse().ok()?).ok()?),
+            _ => None,
+        };
+        Some(Self {
+            event: Summary {
+                event_id: event.event_id.as_str().into(),
+                event_name: &event.event_name,
+                mode: mode.as_str(),
+                order_id: &event.order_id,
+                received_at: instant::format(event.received_at),
+                attribution: AttributionBody::of_columns(event)?,
+            },
+            external_id: event.external_id.as_deref(),
+            value: value.map(|value| value.to_string()),
+            currency: value.map(|value| value.currency().code()),
+            occurred_at: instant::format(event.occurred_at),
+            times_received: event.times_received,
+            times_differed: event.times_differed,
+            metadata: event.metadata.as_deref().and_then(raw),
+        })
+    }
+
+    /// Its fields as a line of a table, in the order of [`COLUMNS`]; what is not there is empty.
+    pub fn fields(&self) -> [Cow<'_, str>; COLUMNS.len()] {
+        let optional = |text: Option<&'a str>| Cow::Borrowed(text.unwrap_or_default());
+        let (status, reason, link) = match &self.event.attribution {
+            AttributionBody::Attributed(link) => ("attributed", "", Some(link)),
+            AttributionBody::Unattributed { reason } => ("unattributed", *reason, None),
+            AttributionBody::Inherited => ("inherited", "", None),
+        };
+        let of_link =
+            |read: for<'l> fn(&'l LinkBody<'a>) -> &'l str| Cow::Borrowed(link.map(read).unwrap_or_default());
+        [
+            Cow::Borrowed(&self.event.event_id),
+            self.event.event_name.into(),
+            self.event.mode.into(),
+            self.event.order_id.into(),
+            Cow::Borrowed(&self.event.received_at),
+            status.into(),
+            reason.into(),
+            of_link(|link| &link.click_id),
+            of_link(|link| &link.url_id),
+            of_link(|link| &link.domain_id),
+            of_link(|link| &link.clicked_at),
+            optional(self.external_id),
+            Cow::Borrowed(self.value.as_deref().unwrap_or_default()),
+            optional(self.currency),
+            Cow::Borrowed(&self.occurred_at),
+            self.times_received.to_string().into(),
+            self.times_differed.to_string().into(),
+            optional(self.metadata.map(RawValue::get)),
+        ]
     }
 }
 
-impl AttributionBody {
+/// The names of an event's fields in a table: those of its members, with the attribution's before it.
+pub const COLUMNS: [&str; 18] = [
+    "event_id",
+    "event_name",
+    "mode",
+    "order_id",
+    "received_at",
+    "attribution",
+    "attribution_reason",
+    "click_id",
+    "url_id",
+    "domain_id",
+    "clicked_at",
+    "external_id",
+    "value",
+    "currency",
+    "occurred_at",
+    "times_received",
+    "times_differed",
+    "metadata",
+];
+
+/// A merchant's object, as it was sent.
+fn raw(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text).ok()
+}
+
+impl AttributionBody<'_> {
     fn of(attribution: &Attribution) -> Self {
         match attribution {
             Attribution::Attributed(link) => Self::Attributed(LinkBody {
-                click_id: link.click_id.to_string(),
-                url_id: link.url_id.to_string(),
-                domain_id: link.domain_id.to_string(),
+                click_id: link.click_id.to_string().into(),
+                url_id: link.url_id.to_string().into(),
+                domain_id: link.domain_id.to_string().into(),
                 clicked_at: instant::format(link.clicked_at),
             }),
             Attribution::Unattributed(reason) => Self::Unattributed { reason: reason.as_str() },
             Attribution::Inherited => Self::Inherited,
+        }
+    }
+}
+
+impl<'a> AttributionBody<'a> {
+    fn of_columns(event: &'a ExportedEvent) -> Option<Self> {
+        match event.attribution.as_str() {
+            "attributed" => Some(Self::Attributed(LinkBody {
+                click_id: event.click_id.as_deref()?.into(),
+                url_id: event.url_id.as_deref()?.into(),
+                domain_id: event.domain_id.as_deref()?.into(),
+                clicked_at: instant::format(event.clicked_at?.into()),
+            })),
+            "unattributed" => Some(Self::Unattributed { reason: event.attribution_reason.as_deref()? }),
+            "inherited" => Some(Self::Inherited),
+            _ => None,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod bulk_answer;
 mod create_conversion;
 mod create_conversions;
 mod cursor;
+pub mod exports;
 mod get_conversion;
 mod list;
 mod list_attempts;

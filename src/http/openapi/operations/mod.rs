@@ -6,6 +6,7 @@ mod bulk;
 mod conversion;
 mod conversions;
 mod document;
+mod export;
 mod order_status;
 mod webhooks;
 
@@ -23,6 +24,7 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         webhooks::receive(limits),
         webhooks::receive_alias(limits),
         attempts::list(),
+        export::events(),
         document::get(),
     ]
 }
