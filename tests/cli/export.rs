@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::shell::{caller, key, merchant, run};
+use crate::shell::{self, caller, key, merchant};
 use crate::support::exports::Exported;
 use crate::support::process::{ServeProcess, run_json};
 use crate::support::service::Setup;
@@ -24,7 +24,7 @@ on_both_databases! {
         }
         Setup::new(&database, "").age_events();
         let export = |arguments: &[&str]| {
-            run(&database, &[&["export", "--merchant", &merchant], arguments].concat()).done().out
+            shell::run(&database, &[&["export", "--merchant", &merchant], arguments].concat()).done().out
         };
         for (caller, mode) in [(&live, "live"), (&test, "test")] {
             for format in ["ndjson", "csv"] {
@@ -53,7 +53,7 @@ on_both_databases! {
         let arguments = ["export", "--merchant", &merchant, "--output", path];
         // The last page cannot be read.
         setup.execute("UPDATE events SET attribution = 'attributed' WHERE order_id = 'F-1000'");
-        run(&database, &arguments).failed_saying(&["is not readable"]);
+        shell::run(&database, &arguments).failed_saying(&["is not readable"]);
         assert_eq!(files(&database.folder(), "events"), Vec::<String>::new());
         setup.execute("UPDATE events SET attribution = 'unattributed'");
         let result = run_json(&database, &arguments);
@@ -61,14 +61,14 @@ on_both_databases! {
         let written = Exported::of_text(&std::fs::read_to_string(&file).unwrap());
         assert_eq!(result, json!({"file": path, "events": 1_000, "next_cursor": written.cursor}));
         assert_eq!(written.events.len(), 1_000);
-        let said = run(&database, &arguments).done().out;
+        let said = shell::run(&database, &arguments).done().out;
         assert!(said.contains("1000 events") && said.contains(&written.cursor), "{said}");
     }
 
     async fn wrong_usage_is_told_apart_from_failure(backend: Backend) {
         let database = backend.database();
         let merchant = merchant(&database);
-        let cursor = Exported::of_text(&run(&database, &["export", "--merchant", &merchant]).done().out).cursor;
+        let cursor = Exported::of_text(&shell::run(&database, &["export", "--merchant", &merchant]).done().out).cursor;
         for (arguments, words) in [
             (&["--format", "xml"][..], &["ndjson or csv"][..]),
             (&["--from", "2026"], &["RFC 3339"]),
@@ -76,12 +76,12 @@ on_both_databases! {
             (&["--cursor", "x"], &["--cursor"]),
             (&["--cursor", &cursor, "--mode", "test"], &["--cursor", "--mode"]),
         ] {
-            run(&database, &[&["export", "--merchant", &merchant], arguments].concat()).misused_saying(words);
+            shell::run(&database, &[&["export", "--merchant", &merchant], arguments].concat()).misused_saying(words);
         }
         let unknown = "mer_01k86r3hkvfyh8z0rff08k4yyf";
-        run(&database, &["export", "--merchant", unknown]).failed_saying(&["no merchant", unknown]);
+        shell::run(&database, &["export", "--merchant", unknown]).failed_saying(&["no merchant", unknown]);
         let nowhere = ["export", "--merchant", &merchant, "--output", "/nowhere/file"];
-        run(&database, &nowhere).failed_saying(&["/nowhere/file"]);
+        shell::run(&database, &nowhere).failed_saying(&["/nowhere/file"]);
         let _: Value = run_json(&database, &["export", "--merchant", &merchant]);
     }
 }
