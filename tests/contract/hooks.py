@@ -184,9 +184,9 @@ def map_body(_context, body):
 @schemathesis.hook
 def before_call(_context, case, _kwargs):
     """A cursor can only be had from a page, and a range drawn at random is empty as a rule."""
-    if not case.path.endswith("/conversions") or next(MISFITS) or not case.query:
+    if not case.path.endswith(("/conversions", "/exports/events")) or next(MISFITS) or not case.query:
         return
-    for name in ("cursor", "occurred_to", "received_to"):
+    for name in ("cursor", "occurred_to", "received_to", "to"):
         case.query.pop(name, None)
 
 

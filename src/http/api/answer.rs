@@ -2,6 +2,8 @@
 //!
 //! The schemas in `/openapi.json` are derived from these structs, and their comments are read there.
 
+mod columns;
+
 use std::borrow::Cow;
 
 use schemars::JsonSchema;
@@ -12,11 +14,10 @@ use crate::domain::attribution::Attribution;
 use crate::domain::event::Recorded;
 use crate::domain::ids::ExternalId;
 use crate::domain::instant;
-use crate::domain::merchant::Mode;
-use crate::domain::money::Money;
 use crate::domain::submission::StatusOutcome;
 use crate::http::openapi::values;
-use crate::storage::exports::ExportedEvent;
+
+pub use columns::COLUMNS;
 
 /// An event is recorded, durably, once.
 #[derive(Serialize, JsonSchema)]
@@ -209,86 +210,7 @@ impl<'a> EventBody<'a> {
             metadata: event.metadata.as_deref().and_then(raw),
         }
     }
-
-    /// The same of an event as its columns say it; `None` if they say what no event is.
-    pub fn of_columns(event: &'a ExportedEvent, mode: Mode) -> Option<Self> {
-        let value = match (event.value_minor, &event.currency) {
-            (Some(minor), Some(code)) => Some(Money::from_minor(minor, code.parse().ok()?).ok()?),
-            _ => None,
-        };
-        Some(Self {
-            event: Summary {
-                event_id: event.event_id.as_str().into(),
-                event_name: &event.event_name,
-                mode: mode.as_str(),
-                order_id: &event.order_id,
-                received_at: instant::format(event.received_at),
-                attribution: AttributionBody::of_columns(event)?,
-            },
-            external_id: event.external_id.as_deref(),
-            value: value.map(|value| value.to_string()),
-            currency: value.map(|value| value.currency().code()),
-            occurred_at: instant::format(event.occurred_at),
-            times_received: event.times_received,
-            times_differed: event.times_differed,
-            metadata: event.metadata.as_deref().and_then(raw),
-        })
-    }
-
-    /// Its fields as a line of a table, in the order of [`COLUMNS`]; what is not there is empty.
-    pub fn fields(&self) -> [Cow<'_, str>; COLUMNS.len()] {
-        let optional = |text: Option<&'a str>| Cow::Borrowed(text.unwrap_or_default());
-        let (status, reason, link) = match &self.event.attribution {
-            AttributionBody::Attributed(link) => ("attributed", "", Some(link)),
-            AttributionBody::Unattributed { reason } => ("unattributed", *reason, None),
-            AttributionBody::Inherited => ("inherited", "", None),
-        };
-        let of_link =
-            |read: for<'l> fn(&'l LinkBody<'a>) -> &'l str| Cow::Borrowed(link.map(read).unwrap_or_default());
-        [
-            Cow::Borrowed(&self.event.event_id),
-            self.event.event_name.into(),
-            self.event.mode.into(),
-            self.event.order_id.into(),
-            Cow::Borrowed(&self.event.received_at),
-            status.into(),
-            reason.into(),
-            of_link(|link| &link.click_id),
-            of_link(|link| &link.url_id),
-            of_link(|link| &link.domain_id),
-            of_link(|link| &link.clicked_at),
-            optional(self.external_id),
-            Cow::Borrowed(self.value.as_deref().unwrap_or_default()),
-            optional(self.currency),
-            Cow::Borrowed(&self.occurred_at),
-            self.times_received.to_string().into(),
-            self.times_differed.to_string().into(),
-            optional(self.metadata.map(RawValue::get)),
-        ]
-    }
 }
-
-/// The names of an event's fields in a table: those of its members, with the attribution's before it.
-pub const COLUMNS: [&str; 18] = [
-    "event_id",
-    "event_name",
-    "mode",
-    "order_id",
-    "received_at",
-    "attribution",
-    "attribution_reason",
-    "click_id",
-    "url_id",
-    "domain_id",
-    "clicked_at",
-    "external_id",
-    "value",
-    "currency",
-    "occurred_at",
-    "times_received",
-    "times_differed",
-    "metadata",
-];
 
 /// A merchant's object, as it was sent.
 fn raw(text: &str) -> Option<&RawValue> {
@@ -306,22 +228,6 @@ impl AttributionBody<'_> {
             }),
             Attribution::Unattributed(reason) => Self::Unattributed { reason: reason.as_str() },
             Attribution::Inherited => Self::Inherited,
-        }
-    }
-}
-
-impl<'a> AttributionBody<'a> {
-    fn of_columns(event: &'a ExportedEvent) -> Option<Self> {
-        match event.attribution.as_str() {
-            "attributed" => Some(Self::Attributed(LinkBody {
-                click_id: event.click_id.as_deref()?.into(),
-                url_id: event.url_id.as_deref()?.into(),
-                domain_id: event.domain_id.as_deref()?.into(),
-                clicked_at: instant::format(event.clicked_at?.into()),
-            })),
-            "unattributed" => Some(Self::Unattributed { reason: event.attribution_reason.as_deref()? }),
-            "inherited" => Some(Self::Inherited),
-            _ => None,
         }
     }
 }

@@ -22,11 +22,11 @@
 //!   may not or cannot say it, there is no horizon but an error. H = min(S, those beginnings) − `behind`.
 //!   The pages' snapshots must be younger than the list, so [`horizon`] is a transaction of its own.
 //!
-//! In each case T is visible or H + `behind` ≤ c(T) ≤ the time of any of its ids + [`ID_AGE_MAX`].
-//! `behind` is larger than [`ID_AGE_MAX`], so those ids lie beyond H. Neither the services' clocks
-//! enter, nor how long anything waits, is paused, or is tried again, nor how many services there are.
-//! What enters is that the database's clock is not set back by more than the difference of the two
-//! (half a minute by default); where SQLite's is, callbacks are refused until it is right again.
+//! In each case T is visible, or H + `behind` ≤ c(T) ≤ the time of any of its ids + [`ID_AGE_MAX`].
+//! `behind` is larger than [`ID_AGE_MAX`], so those ids lie beyond H. The services' clocks do not enter,
+//! nor how long anything waits, is paused or is tried again, nor how many services there are.
+//! What does is that the database's clock is not set back by more than `behind` − [`ID_AGE_MAX`]: half a
+//! minute or more.
 
 mod horizon;
 mod page;
