@@ -88,9 +88,9 @@ pub async fn build(config: &Config, dependencies: Dependencies) -> Result<BoundS
     let connector = Connector::new(config.database.clone());
     let writers = if connector.is_shared() { config.database.writers } else { 1 };
     let stores = {
-        let connector = connector.clone();
+        let (connector, clock) = (connector.clone(), dependencies.clock.clone());
         move || {
-            let store = |purpose| DatabaseStore::connect(connector.clone(), purpose);
+            let store = |purpose| DatabaseStore::connect(connector.clone(), purpose, clock.clone());
             let lanes = (0..writers).map(|_| store(Purpose::Write)).collect::<Result<Vec<_>, _>>()?;
             let rescue = connector.is_shared().then(|| store(Purpose::Rescue)).transpose()?;
             Ok(Stores { lanes, rescue })

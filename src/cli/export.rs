@@ -16,6 +16,7 @@ use crate::domain::merchant::Mode;
 use crate::http::exports::{self, Format, Reading};
 use crate::storage::exports::{Scope, horizon};
 use crate::storage::{AnyConnection, merchants};
+use crate::system::SystemClock;
 
 /// Its last line has the cursor at which the next export goes on. The newest minutes are left out
 /// (`export.behind_s`): no event is ever missed.
@@ -60,7 +61,7 @@ impl Export {
         }
         let behind = TimeDelta::seconds(context.config.export.behind_s.into());
         let wait = Duration::from_millis(context.config.database.pool_wait_ms);
-        let mut reading = export.begin(horizon(&mut connection, behind, wait)?);
+        let mut reading = export.begin(horizon(&mut connection, behind, wait, &SystemClock)?);
         if input::is_stdin(&self.output) {
             return write(&mut connection, &mut reading, &mut std::io::stdout().lock());
         }

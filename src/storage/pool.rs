@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::backend::Purpose;
 use super::exports::{self, Horizon};
 use super::{AnyConnection, Connector, StoreError};
+use crate::domain::time::Clock;
 
 /// Runs queries on blocking threads, as many at a time as there are connections.
 #[derive(Clone)]
@@ -73,11 +74,11 @@ impl Reader {
     ///
     /// # Errors
     /// As of [`exports::horizon`], and [`StoreError::Overloaded`] when no connection came free in time.
-    pub async fn horizon(&self, behind: TimeDelta) -> Result<Horizon, StoreError> {
+    pub async fn horizon(&self, behind: TimeDelta, clock: Arc<dyn Clock>) -> Result<Horizon, StoreError> {
         self.blocking(move |Self { pool, connector, wait, .. }| match connector.is_shared() {
-            true => exports::horizon(&mut *pooled(&pool)?, behind, wait),
+            true => exports::horizon(&mut *pooled(&pool)?, behind, wait, clock.as_ref()),
             // The pool's may not write.
-            false => exports::horizon(&mut connector.connect(Purpose::Write)?, behind, wait),
+            false => exports::horizon(&mut connector.connect(Purpose::Write)?, behind, wait, clock.as_ref()),
         })
         .await
     }

@@ -6,7 +6,6 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types};
 
@@ -102,17 +101,6 @@ fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
         )));
     }
     Ok(())
-}
-
-/// The clock by which transactions go: the machine's.
-pub fn now(connection: &mut SqliteConnection) -> QueryResult<NaiveDateTime> {
-    #[derive(QueryableByName)]
-    struct Now {
-        #[diesel(sql_type = sql_types::Timestamp)]
-        now: NaiveDateTime,
-    }
-    let query = sql_query("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') AS now");
-    query.get_result(connection).map(|Now { now }| now)
 }
 
 #[derive(QueryableByName)]

@@ -1,6 +1,7 @@
 //! A batch means what its deliveries mean one by one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use conversiond::domain::event::{Outcome, Recorded, Recording};
 use conversiond::domain::ids::EventId;
@@ -9,6 +10,7 @@ use conversiond::domain::submission::{Conflict, Submission, SubmissionOutcome};
 use conversiond::storage::events::{Filter, Page, list};
 use conversiond::storage::writer::{BatchStore, DatabaseStore};
 use conversiond::storage::{AnyConnection, Connector, Purpose, check_durability};
+use conversiond::system::SystemClock;
 use diesel::connection::SimpleConnection as _;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -23,7 +25,12 @@ use crate::support::{Backend, TestDatabase, on_both_databases};
 fn open(backend: Backend) -> (TestDatabase, DatabaseStore) {
     let database = backend.database();
     drop(Setup::new(&database, ""));
-    let store = DatabaseStore::connect(Connector::new(database.config("").database), Purpose::Write).unwrap();
+    let store = DatabaseStore::connect(
+        Connector::new(database.config("").database),
+        Purpose::Write,
+        Arc::new(SystemClock),
+    )
+    .unwrap();
     (database, store)
 }
 

@@ -117,7 +117,12 @@ pub fn keyed(mut submission: Submission, key: &str) -> Submission {
 
 /// The circumstances of every batch here.
 pub fn context() -> WriteContext {
-    WriteContext { received_at: now(), monotonic: Duration::ZERO, key_ttl: TimeDelta::hours(24) }
+    WriteContext {
+        received_at: now(),
+        begun_at: SystemClock.now(),
+        monotonic: Duration::ZERO,
+        key_ttl: TimeDelta::hours(24),
+    }
 }
 
 /// What became of a request that reports one event.

@@ -21,7 +21,7 @@ fn write(connection: &mut AnyConnection, order: &str, age: TimeDelta) -> Result<
 }
 
 fn horizon_now(connection: &mut AnyConnection) -> Result<Horizon, StoreError> {
-    horizon(connection, TimeDelta::zero(), std::time::Duration::from_secs(5))
+    horizon(connection, TimeDelta::zero(), std::time::Duration::from_secs(5), &SystemClock)
 }
 
 fn connection(database: &TestDatabase) -> AnyConnection {

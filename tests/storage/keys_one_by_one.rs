@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use conversiond::domain::event::{EventName, Outcome, Recording};
@@ -15,11 +14,12 @@ use conversiond::domain::submission::{
 use conversiond::storage::submissions::WriteContext;
 use conversiond::storage::writer::{BatchStore, DatabaseStore};
 use conversiond::storage::{Connector, Purpose};
+use conversiond::system::SystemClock;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
 
-use crate::events::{keyed, merchant, now, recording, submission};
+use crate::events::{context, keyed, merchant, now, recording, submission};
 use crate::support::service::Setup;
 use crate::support::{Backend, on_both_databases};
 
@@ -184,12 +184,12 @@ fn compare(backend: Backend, history: &[Batch]) -> Result<(), TestCaseError> {
     let database = backend.database();
     let mut setup = Setup::new(&database, "");
     let connector = Connector::new(database.config("").database);
-    let mut store = DatabaseStore::connect(connector, Purpose::Write).unwrap();
+    let mut store = DatabaseStore::connect(connector, Purpose::Write, Arc::new(SystemClock)).unwrap();
     let mut model = Model::default();
     let mut received_at = now();
     for batch in history {
         received_at += TimeDelta::hours(batch.hours_later);
-        let context = WriteContext { received_at, monotonic: Duration::ZERO, key_ttl: TimeDelta::hours(24) };
+        let context = WriteContext { received_at, ..context() };
         let mut turn: Vec<(&Request, Submission)> =
             batch.requests.iter().map(|request| (request, request.submission())).collect();
         while !turn.is_empty() {

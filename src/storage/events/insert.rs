@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -12,13 +12,13 @@ use super::row::NewRow;
 use crate::storage::batch_insert::batch_insert;
 use crate::storage::error::Failure;
 use crate::storage::exports::ID_AGE_MAX;
-use crate::storage::{AnyConnection, StoreError, sqlite};
+use crate::storage::{AnyConnection, StoreError};
 
 /// What was inserted or found.
 pub struct Inserted {
     /// The ids that the rows have now: a row was inserted exactly when its proposed id is among them.
     pub ids: HashSet<String>,
-    /// The database's clock, read inside the transaction.
+    /// The clock, read inside the transaction.
     clock: Option<NaiveDateTime>,
 }
 
@@ -27,9 +27,14 @@ pub struct Inserted {
 /// `DO UPDATE`, not `DO NOTHING`: it tells the original's id, and a duplicate's own commit then
 /// waits for the original's, synchronous standby included.
 ///
-/// The clock is read while the transaction holds what exports wait for (`exports`): on SQLite the
-/// write lock, on PostgreSQL the lock that INSERT takes on the table.
-pub fn insert(connection: &mut AnyConnection, rows: &[NewRow<'_>]) -> Result<Inserted, StoreError> {
+/// The clock is read while the transaction holds what exports wait for (`exports`): on SQLite, the
+/// machine's after the write lock was taken (`begun_at`); on PostgreSQL, its own during the INSERT, which
+/// has locked the table.
+pub fn insert(
+    connection: &mut AnyConnection,
+    rows: &[NewRow<'_>],
+    begun_at: DateTime<Utc>,
+) -> Result<Inserted, StoreError> {
     match connection {
         AnyConnection::Postgres(c) => {
             let found: Vec<(String, NaiveDateTime)> = Timed(InsertBatch::new(rows)).load(c)?;
@@ -37,10 +42,9 @@ pub fn insert(connection: &mut AnyConnection, rows: &[NewRow<'_>]) -> Result<Ins
             Ok(Inserted { ids: found.into_iter().map(|(id, _)| id).collect(), clock })
         }
         AnyConnection::Sqlite(c) => {
-            let clock = Some(sqlite::now(c)?);
             let ids: QueryResult<HashSet<String>> =
                 rows.iter().map(|row| InsertOne(row).get_result(c)).collect();
-            Ok(Inserted { ids: ids?, clock })
+            Ok(Inserted { ids: ids?, clock: Some(begun_at.naive_utc()) })
         }
     }
 }
@@ -63,10 +67,9 @@ struct Timed<'a>(InsertBatch<'a>);
 
 impl QueryFragment<Pg> for Timed<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH inserted (event_id) AS (");
+        // It ends with what it returns. A query of its own is run once for all rows.
         self.0.walk_ast(out.reborrow())?;
-        // Once for all rows.
-        out.push_sql(") SELECT event_id, (SELECT clock_timestamp() AT TIME ZONE 'UTC') FROM inserted");
+        out.push_sql(", (SELECT clock_timestamp() AT TIME ZONE 'UTC')");
         Ok(())
     }
 }

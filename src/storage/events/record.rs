@@ -24,7 +24,7 @@ use crate::storage::{AnyConnection, StoreError};
 pub fn record(
     connection: &mut AnyConnection,
     batch: &[&Recording],
-    received_at: DateTime<Utc>,
+    (received_at, begun_at): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<Vec<Outcome>, StoreError> {
     // Of replays, statuses and clicks alone.
     if batch.is_empty() {
@@ -39,7 +39,7 @@ pub fn record(
         .collect();
     let rows: Vec<NewRow<'_>> =
         firsts.iter().map(|(_, first, recorded)| NewRow::new(first, recorded)).collect();
-    let found = insert::insert(connection, &rows)?;
+    let found = insert::insert(connection, &rows, begun_at)?;
     if let Some(oldest) = firsts.iter().map(|(.., recorded)| recorded.event_id).min() {
         found.check_age(column(oldest.made_at()))?;
     }

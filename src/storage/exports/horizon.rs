@@ -8,6 +8,7 @@ use diesel::prelude::*;
 use diesel::{QueryableByName, sql_query, sql_types};
 
 use crate::domain::ids::EventId;
+use crate::domain::time::Clock;
 use crate::storage::error::Failure;
 use crate::storage::{AnyConnection, StoreError, sqlite};
 
@@ -33,7 +34,8 @@ impl Horizon {
 /// The horizon, so far behind the present and behind every transaction that may record events. Must
 /// not be called within a transaction, and what is exported up to it must be read after it.
 ///
-/// On SQLite it needs a connection that may write, though it writes nothing.
+/// On SQLite it needs a connection that may write, though it writes nothing, and the clock by which the
+/// transactions go.
 ///
 /// # Errors
 /// [`StoreError::Overloaded`] when SQLite's write lock did not come free within `wait`,
@@ -42,10 +44,11 @@ pub fn horizon(
     connection: &mut AnyConnection,
     behind: TimeDelta,
     wait: Duration,
+    clock: &dyn Clock,
 ) -> Result<Horizon, StoreError> {
     let at = match connection {
         AnyConnection::Postgres(c) => oldest_transaction(c)?,
-        AnyConnection::Sqlite(_) => after_lock(connection, wait)?,
+        AnyConnection::Sqlite(_) => after_lock(connection, wait, clock)?,
     };
     Ok(Horizon::behind(at, behind))
 }
@@ -82,22 +85,26 @@ fn oldest_transaction(connection: &mut PgConnection) -> Result<NaiveDateTime, St
 }
 
 /// Holds the write lock for a moment: whoever had it before has ended.
-fn after_lock(connection: &mut AnyConnection, wait: Duration) -> Result<NaiveDateTime, StoreError> {
+fn after_lock(
+    connection: &mut AnyConnection,
+    wait: Duration,
+    clock: &dyn Clock,
+) -> Result<NaiveDateTime, StoreError> {
     // SQLite's own way of waiting asks ever less often, and would hardly find the moment.
     connection.batch_execute("PRAGMA busy_timeout = 0")?;
-    let found = try_lock(connection, wait);
+    let found = try_lock(connection, wait, clock);
     connection.batch_execute(sqlite::BUSY_TIMEOUT)?;
     found
 }
 
-fn try_lock(connection: &mut AnyConnection, wait: Duration) -> Result<NaiveDateTime, StoreError> {
+fn try_lock(
+    connection: &mut AnyConnection,
+    wait: Duration,
+    clock: &dyn Clock,
+) -> Result<NaiveDateTime, StoreError> {
     let mut waited = Duration::ZERO;
     loop {
-        let found = connection.write(|c| match c {
-            AnyConnection::Sqlite(c) => Ok(sqlite::now(c)?),
-            AnyConnection::Postgres(_) => Err(StoreError::Refused("not SQLite".to_owned())),
-        });
-        match found {
+        match connection.write(|_| Ok(clock.now().naive_utc())) {
             Err(StoreError::Failed(Failure::Contended, _)) if waited < wait => {}
             Err(StoreError::Failed(Failure::Contended, _)) => {
                 return Err(StoreError::Overloaded("a transaction holds SQLite's write lock"));

@@ -7,8 +7,8 @@
 //! H is known, no event with an id older than H becomes visible.** Every page is read after that, so
 //! what lies before H is complete, and a cursor never passes H.
 //!
-//! Why it holds. A transaction T that inserts events reads the database's clock, c(T), while it holds
-//! a lock that others can see, and is rolled back unless every id that it proposes was made at
+//! Why it holds. A transaction T that inserts events reads the clock, c(T), PostgreSQL's own or with
+//! SQLite the machine's, while it holds a lock that others can see, and is rolled back unless every id that it proposes was made at
 //! c(T) − [`ID_AGE_MAX`] or later (`events::insert`); nothing else inserts events. The lock is let go of
 //! only after T's COMMIT has become visible, however long that takes. So for each T:
 //!
@@ -25,7 +25,7 @@
 //! In each case T is visible, or H + `behind` ≤ c(T) ≤ the time of any of its ids + [`ID_AGE_MAX`].
 //! `behind` is larger than [`ID_AGE_MAX`], so those ids lie beyond H. The services' clocks do not enter,
 //! nor how long anything waits, is paused or is tried again, nor how many services there are.
-//! What does is that the database's clock is not set back by more than `behind` − [`ID_AGE_MAX`]: half a
+//! What does is that that one clock is not set back by more than `behind` − [`ID_AGE_MAX`]: half a
 //! minute or more.
 
 mod horizon;

@@ -24,7 +24,8 @@ pub fn record(
 ) -> Result<(), StoreError> {
     take_deliveries(connection, batch, units, context)?;
     let recordings: Vec<&Recording> = running(units).flat_map(|(_, entry)| entry.events()).collect();
-    let mut outcomes = events::record(connection, &recordings, context.received_at)?.into_iter();
+    let mut outcomes =
+        events::record(connection, &recordings, (context.received_at, context.begun_at))?.into_iter();
     let mut statuses = Vec::new();
     for (index, unit) in units.iter_mut().enumerate() {
         let Some(entry) = unit.entry.filter(|_| unit.fate == Fate::Run) else { continue };

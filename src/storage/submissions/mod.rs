@@ -25,7 +25,9 @@ use crate::domain::time::cut_to_micros;
 pub struct WriteContext {
     /// When the batch's first transaction is opened.
     pub received_at: DateTime<Utc>,
-    /// The same on the monotonic clock.
+    /// The clock when the transaction had begun; the store sets it.
+    pub begun_at: DateTime<Utc>,
+    /// When the batch was opened, on the monotonic clock.
     pub monotonic: Duration,
     /// How long an answer is kept under its idempotency key.
     pub key_ttl: TimeDelta,

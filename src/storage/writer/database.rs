@@ -1,9 +1,11 @@
 //! The store behind the writer: a connection to the real database.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::{BatchFailure, BatchStore};
 use crate::domain::submission::{Submission, SubmissionOutcome};
+use crate::domain::time::Clock;
 use crate::storage::backend::Purpose;
 use crate::storage::error::Failure;
 use crate::storage::submissions::{self, WriteContext};
@@ -14,13 +16,18 @@ pub struct DatabaseStore {
     connector: Connector,
     connection: AnyConnection,
     purpose: Purpose,
+    clock: Arc<dyn Clock>,
 }
 
 impl DatabaseStore {
-    /// Connects.
-    pub fn connect(connector: Connector, purpose: Purpose) -> Result<Self, StoreError> {
+    /// Connects. Where the database has no clock of its own, the one given is its clock.
+    pub fn connect(
+        connector: Connector,
+        purpose: Purpose,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StoreError> {
         let connection = connector.connect(purpose)?;
-        Ok(Self { connector, connection, purpose })
+        Ok(Self { connector, connection, purpose, clock })
     }
 
     fn transaction(
@@ -29,7 +36,8 @@ impl DatabaseStore {
         context: &WriteContext,
     ) -> Result<Vec<SubmissionOutcome>, TransactionError> {
         self.connection.write_for(self.purpose, |c| {
-            submissions::write(c, batch, context).map_err(TransactionError::Work)
+            let context = WriteContext { begun_at: self.clock.now(), ..*context };
+            submissions::write(c, batch, &context).map_err(TransactionError::Work)
         })
     }
 }

@@ -224,8 +224,9 @@ impl<S: BatchStore> RescueWorker<S> {
 
     fn commit(&mut self, batch: &[Submission]) -> Vec<Written> {
         let started = self.clock.monotonic();
+        let received_at = self.clock.now();
         let context =
-            WriteContext { received_at: self.clock.now(), monotonic: started, key_ttl: self.key_ttl };
+            WriteContext { received_at, begun_at: received_at, monotonic: started, key_ttl: self.key_ttl };
         let clock = self.clock.clone();
         let mut attempt = Attempt {
             context,

@@ -86,8 +86,9 @@ impl<S: BatchStore> Worker<S> {
         if submissions.is_empty() {
             return true;
         }
+        let received_at = self.clock.now();
         let context =
-            WriteContext { received_at: self.clock.now(), monotonic: started, key_ttl: self.key_ttl };
+            WriteContext { received_at, begun_at: received_at, monotonic: started, key_ttl: self.key_ttl };
         let clock = self.clock.clone();
         let mut attempt = batch::Attempt {
             context,

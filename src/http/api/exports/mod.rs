@@ -35,7 +35,7 @@ pub async fn export_events(
         Problem::new(Code::Overloaded, "As many exports run as the service takes on. Try again later.")
     })?;
     // What fails until the first page is there is a problem; what fails later cuts the body.
-    let horizon = state.ingest.reader.horizon(state.limits.export_behind).await?;
+    let horizon = state.ingest.reader.horizon(state.limits.export_behind, state.ingest.clock.clone()).await?;
     let mut reading = export.begin(horizon);
     let reader = state.ingest.reader.clone();
     let (reading, first) =
