@@ -20,6 +20,7 @@ mod state;
 mod webhooks;
 
 pub use api::ReconciliationBody;
+pub use api::exports;
 pub use api::report::ReportBody;
 pub use attempts::RefusedAttempts;
 pub use connection::Connection;

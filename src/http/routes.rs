@@ -36,6 +36,8 @@ pub const CLICKS: &str = "/api/v1/clicks";
 pub const ATTEMPTS: &str = "/api/v1/attempts";
 /// What events come to, by time and by link.
 pub const REPORT: &str = "/api/v1/reports/attribution";
+/// All events, as a file.
+pub const EXPORT: &str = "/api/v1/exports/events";
 /// Merchants' webhooks.
 pub const WEBHOOK: &str = "/api/v1/webhooks/{topic}";
 /// The same under their older path.
@@ -57,6 +59,7 @@ const ENDPOINTS: &[(&str, &str, bool)] = &[
     (CLICKS, "clicks", true),
     (ATTEMPTS, "attempts", false),
     (REPORT, "report", false),
+    (EXPORT, "export", false),
     (OPENAPI, "openapi", false),
 ];
 
@@ -130,6 +133,11 @@ pub fn api(config: &mut web::ServiceConfig) {
             .service(
                 web::resource(REPORT)
                     .route(web::get().to(api::report_attribution))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+            )
+            .service(
+                web::resource(EXPORT)
+                    .route(web::get().to(api::exports::export_events))
                     .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
             .service(

@@ -12,6 +12,7 @@ mod deliveries;
 pub mod erasure;
 pub mod error;
 pub mod events;
+pub mod exports;
 pub mod housekeeping;
 pub mod idempotency;
 pub mod keys;

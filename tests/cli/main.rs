@@ -16,6 +16,7 @@ mod database;
 mod diagnose;
 mod erase;
 mod explain;
+mod export;
 mod keys;
 mod logs;
 mod master_key;

@@ -15,6 +15,7 @@ mod batches;
 mod clicks;
 mod earlier_schema;
 mod events;
+mod exports;
 mod keys_one_by_one;
 mod migrations;
 mod rescue_lane;

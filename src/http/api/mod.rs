@@ -7,6 +7,7 @@ mod create_click;
 mod create_conversion;
 mod create_conversions;
 mod cursor;
+pub mod exports;
 mod get_conversion;
 mod get_order;
 mod list;

@@ -120,11 +120,9 @@ impl Operation {
         let mut responses = problems::responses(self.causes);
         for answer in &self.answers {
             let object = answer.object(self.signed.is_limited());
-            match responses.get_mut(&answer.status.to_string()) {
-                Some(known) => add_content(known, object),
-                None => {
-                    responses.insert(answer.status.to_string(), object);
-                }
+            match responses.get_mut(&answer.status.to_string()).and_then(|there| there.get_mut("content")) {
+                Some(Value::Object(there)) => there.extend(answer.contents()),
+                _ => drop(responses.insert(answer.status.to_string(), object)),
             }
         }
         let bodies = contents(&self.bodies);
@@ -149,24 +147,18 @@ impl Answer {
             "description": self.description,
             "headers": headers::references(std::iter::once("X-Request-ID").chain(own).chain(limits)),
         });
-        if let (Some(object), Some(content)) = (object.as_object_mut(), &self.content) {
-            object.insert("content".to_owned(), contents(std::slice::from_ref(content)));
+        if let (Some(object), true) = (object.as_object_mut(), self.content.is_some()) {
+            object.insert("content".to_owned(), self.contents().into());
         }
         object
     }
-}
 
-/// The content of a further answer of the same status.
-fn add_content(known: &mut Value, mut further: Value) {
-    let further = further.pointer_mut("/content").and_then(Value::as_object_mut).map(std::mem::take);
-    if let (Some(known), Some(further)) =
-        (known.pointer_mut("/content").and_then(Value::as_object_mut), further)
-    {
-        known.extend(further);
+    fn contents(&self) -> Map<String, Value> {
+        contents(self.content.as_slice())
     }
 }
 
-fn contents(contents: &[Content]) -> Value {
+fn contents(contents: &[Content]) -> Map<String, Value> {
     contents
         .iter()
         .map(|content| {

@@ -7,6 +7,7 @@ mod clicks;
 mod conversion;
 mod conversions;
 mod document;
+mod export;
 mod order_status;
 mod orders;
 mod reconciliations;
@@ -32,6 +33,7 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         clicks::create(limits),
         attempts::list(),
         report::attribution(),
+        export::events(),
         document::get(),
     ]
 }
