@@ -3,6 +3,9 @@
 mod body;
 mod lines;
 
+use std::fmt;
+use std::str::FromStr;
+
 use actix_web::http::header::{Accept, Header as _};
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
@@ -11,7 +14,7 @@ pub use body::ReportBody;
 
 use crate::domain::event::FieldError;
 use crate::domain::ids::InvalidId;
-use crate::domain::report::{Basis, Bound, GroupBy, ReportQuery, TooManyRows, Unanswerable, Wanted, Zone};
+use crate::domain::report::{Basis, Bound, GroupBy, ReportQuery, TooManyRows, Unanswerable, Wanted};
 use crate::domain::time::cut_to_micros;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::{MerchantCall, Query};
@@ -57,9 +60,7 @@ fn asked(query: &mut Query, now: DateTime<Utc>) -> Option<ReportQuery> {
         group_by: query
             .take("group_by", |text| text.parse::<GroupBy>().map_err(|error| error.to_string()))
             .unwrap_or_default(),
-        zone: query
-            .take("tz", |name| name.parse::<Zone>().map_err(|error| error.to_string()))
-            .unwrap_or_default(),
+        zone: known(query, "tz", "unknown_zone").unwrap_or_default(),
         from: query.take("from", bound),
         to: query.take("to", bound),
         basis: query
@@ -67,9 +68,7 @@ fn asked(query: &mut Query, now: DateTime<Utc>) -> Option<ReportQuery> {
                 name.parse::<Basis>().map_err(|InvalidId(wanted)| format!("must be {wanted}"))
             })
             .unwrap_or_default(),
-        currency: query.take("currency", |code| {
-            code.parse().map_err(|error: crate::domain::money::InvalidCurrency| error.to_string())
-        }),
+        currency: known(query, "currency", "invalid_currency"),
     };
     if query.has_errors() {
         return None;
@@ -87,6 +86,15 @@ fn asked(query: &mut Query, now: DateTime<Utc>) -> Option<ReportQuery> {
         }
     }
     None
+}
+
+/// A parameter of which no pattern tells what it may be: its error has a code of its own.
+fn known<T: FromStr>(query: &mut Query, name: &str, code: &'static str) -> Option<T>
+where
+    T::Err: fmt::Display,
+{
+    let read = query.take(name, |text| Ok(text.parse::<T>()))?;
+    read.map_err(|error| query.error(name, code, &error.to_string())).ok()
 }
 
 fn format(name: &str) -> Result<Format, String> {

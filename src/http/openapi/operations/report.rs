@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::report::{Periods, Report};
+use crate::domain::report::{Dimension, GroupBy, Periods, Report};
 use crate::http::api::report::ReportBody;
 use crate::http::openapi::examples::reports;
 use crate::http::openapi::headers::{REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
 use crate::http::openapi::security::Signed;
-use crate::http::openapi::values::{Currency, ReportBasis, reference};
+use crate::http::openapi::values::{Currency, Date, Instant, ReportBasis, reference};
 use crate::http::routes;
 
 const ANSWER: &str = "The report.";
@@ -55,24 +55,24 @@ pub fn attribution() -> Operation {
     }
 }
 
+/// What there is to group by.
+fn groupings() -> Vec<String> {
+    let names = Dimension::ALL.map(Dimension::as_str);
+    let pairs = names.iter().flat_map(|first| names.map(|second| format!("{first},{second}")));
+    let all = names.iter().map(|name| (*name).to_owned()).chain(pairs);
+    all.filter(|text| text.parse::<GroupBy>().is_ok()).collect()
+}
+
 fn parameters() -> Vec<Value> {
     let query = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "schema": schema });
-    let bound = || {
-        let bound = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].*)?$";
-        json!({ "type": "string", "pattern": bound, "examples": ["2026-01-01", "2026-01-01T00:00:00Z"] })
-    };
+    let bound = || json!({ "anyOf": [reference::<Date>(), reference::<Instant>()] });
     vec![
         query(
             "group_by",
             "What rows are told apart by: one or two different ones of `day`, `week`, `month`, `url_id`, \
              `domain_id`, `attribution`, separated by a comma, with one of the three times at most. Rows are sorted \
              in this order.",
-            json!({
-                "type": "string",
-                "pattern": "^(day|week|month|url_id|domain_id|attribution)(,(day|week|month|url_id|domain_id|attribution))?$",
-                "default": "day",
-                "examples": ["url_id,day"],
-            }),
+            json!({ "type": "string", "enum": groupings(), "default": "day" }),
         ),
         query(
             "from",
