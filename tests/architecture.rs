@@ -15,7 +15,7 @@ const ROOMS: [&str; 10] =
     ["domain", "config", "system", "telemetry", "storage", "keyring", "ingest", "http", "server", "cli"];
 
 /// Libraries and the rooms that may know them.
-const LIBRARIES: [(&str, &[&str]); 7] = [
+const LIBRARIES: [(&str, &[&str]); 8] = [
     ("diesel", &["storage"]),
     ("diesel_migrations", &["storage"]),
     ("actix_web", &["http", "server"]),
@@ -23,6 +23,7 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
     ("figment", &["config"]),
     ("clap", &["cli"]),
     ("schemars", &["http"]),
+    ("csv", &["http"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -10,6 +10,7 @@ mod diagnose;
 mod doctor;
 mod erase;
 mod explain;
+mod export;
 mod health;
 mod input;
 mod key;
@@ -19,6 +20,7 @@ mod migrate;
 mod openapi;
 mod output;
 mod reconcile;
+mod report;
 mod serve;
 mod sign;
 mod signals;
@@ -80,6 +82,10 @@ enum Command {
     Attempts(attempts::Attempts),
     /// Hold a merchant's books against what is recorded.
     Reconcile(reconcile::Reconcile),
+    /// Show what a merchant's events come to, by time and by link.
+    Report(report::Report),
+    /// Write all of a merchant's events to a file, oldest first; a cursor leads on from there.
+    Export(export::Export),
     /// Say why an event, an attempt or an order is as it is.
     Explain(explain::Explain),
     /// Erase an order's personal data; its figures stay.
@@ -114,6 +120,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Openapi => openapi::run(&context),
         Command::Attempts(command) => command.run(&context),
         Command::Reconcile(command) => command.run(&context),
+        Command::Report(command) => command.run(&context),
+        Command::Export(command) => command.run(&context),
         Command::Explain(command) => command.run(&context),
         Command::Erase(command) => command.run(&context),
     });

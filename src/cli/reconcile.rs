@@ -19,8 +19,8 @@ use crate::storage::merchants;
 /// Exits with 1 where anything differs. The period is on when a sale happened, and half-open.
 #[derive(Debug, Args)]
 pub struct Reconcile {
-    /// The books, `-` = standard input: CSV whose first line names the columns (order_id, value, net,
-    /// currency, state), NDJSON, or JSON as for the API.
+    /// The books, `-` = standard input: CSV whose first line names the columns (`order_id`, `value`,
+    /// `net`, `currency`, `state`), NDJSON, or JSON as for the API.
     file: PathBuf,
     /// Whose.
     #[arg(long)]

@@ -32,6 +32,7 @@ pub struct Config {
     pub peer: Peer,
     pub journal: Journal,
     pub retention: Retention,
+    pub export: Export,
     pub signature: Signature,
     pub keys: Keys,
     pub security: Security,
@@ -154,6 +155,16 @@ pub struct Retention {
     pub raw_body_days: u32,
 }
 
+/// `[export]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
+pub struct Export {
+    pub concurrent: u32,
+    pub stall_s: u64,
+    pub behind_s: u32,
+}
+
 /// `[signature]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -222,7 +233,19 @@ impl Peer {
     }
 }
 
+impl Export {
+    /// By how much less an export could pass an event that is still to be committed: the greatest age
+    /// of an id when it is recorded (90 s), and a clock that is set back by half a minute.
+    const BEHIND_S_MIN: i128 = 120;
+}
+
 impl Config {
+    /// How many exports may run at one moment: they leave other reads a connection.
+    pub fn exports_max(&self) -> usize {
+        let others_leave = self.database.pool_size.saturating_sub(1).max(1);
+        usize::try_from(self.export.concurrent.min(others_leave)).unwrap_or(1)
+    }
+
     /// Checks what no single key can say.
     fn validate(&self) -> Result<(), String> {
         let within = |name: &str, value: i128, low: i128, high: i128| {
@@ -277,6 +300,9 @@ impl Config {
         within("peer.failures_per_s", self.peer.failures_per_s.into(), 0, RateLimit::MAX.into())?;
         within("peer.burst", self.peer.burst.into(), 0, RateLimit::MAX.into())?;
         within("peer.table_entries", number(self.peer.table_entries), 16, 1 << 20)?;
+        within("export.concurrent", self.export.concurrent.into(), 1, 1_000)?;
+        within("export.stall_s", self.export.stall_s.into(), 1, 3_600)?;
+        within("export.behind_s", self.export.behind_s.into(), Export::BEHIND_S_MIN, 86_400)?;
         within("journal.queue_attempts", number(self.journal.queue_attempts), 1, 1 << 20)?;
         within("retention.raw_body_days", self.retention.raw_body_days.into(), 0, 36_500)?;
         within("journal.retention_days", self.journal.retention_days.into(), 1, 3_650)?;

@@ -39,6 +39,12 @@ macro_rules! type_id {
                 Self(Uuid::from_u128(millis << 80))
             }
 
+            /// The millisecond in which an id was generated.
+            pub fn made_at(self) -> DateTime<Utc> {
+                let millis = i64::try_from(self.0.as_u128() >> 80).unwrap_or(i64::MAX);
+                DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
+            }
+
             /// The id that stands for this UUID.
             pub const fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)
@@ -238,6 +244,8 @@ mod tests {
             assert!(first <= AttemptId::generate(at(millis), &low));
             assert!(AttemptId::generate(at(millis), &high) < AttemptId::first_at(at(millis + 1)));
             assert!(first.to_string() < AttemptId::generate(at(millis), &low).to_string());
+            assert_eq!(AttemptId::generate(at(millis), &high).made_at(), at(millis));
+            assert_eq!(first.made_at(), at(millis));
         }
         assert_eq!(AttemptId::first_at(at(-5)), AttemptId::first_at(at(0)));
     }

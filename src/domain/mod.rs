@@ -25,6 +25,7 @@ pub mod peer_failures;
 pub mod rate_limit;
 pub mod reconciliation;
 pub mod repeat;
+pub mod report;
 pub mod secret;
 pub mod signature;
 pub mod submission;

@@ -20,6 +20,8 @@ mod state;
 mod webhooks;
 
 pub use api::ReconciliationBody;
+pub use api::exports;
+pub use api::report::ReportBody;
 pub use attempts::RefusedAttempts;
 pub use connection::Connection;
 pub use rate_limits::RateLimits;

@@ -34,6 +34,10 @@ pub const ORDER_STATUS: &str = "/api/v1/order-status";
 pub const CLICKS: &str = "/api/v1/clicks";
 /// The journal.
 pub const ATTEMPTS: &str = "/api/v1/attempts";
+/// What events come to, by time and by link.
+pub const REPORT: &str = "/api/v1/reports/attribution";
+/// All events, as a file.
+pub const EXPORT: &str = "/api/v1/exports/events";
 /// Merchants' webhooks.
 pub const WEBHOOK: &str = "/api/v1/webhooks/{topic}";
 /// The same under their older path.
@@ -54,6 +58,8 @@ const ENDPOINTS: &[(&str, &str, bool)] = &[
     (WEBHOOK_ALIAS, "webhooks", true),
     (CLICKS, "clicks", true),
     (ATTEMPTS, "attempts", false),
+    (REPORT, "report", false),
+    (EXPORT, "export", false),
     (OPENAPI, "openapi", false),
 ];
 
@@ -122,6 +128,16 @@ pub fn api(config: &mut web::ServiceConfig) {
             .service(
                 web::resource(ATTEMPTS)
                     .route(web::get().to(api::list_attempts))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+            )
+            .service(
+                web::resource(REPORT)
+                    .route(web::get().to(api::report_attribution))
+                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+            )
+            .service(
+                web::resource(EXPORT)
+                    .route(web::get().to(api::exports::export_events))
                     .default_service(web::to(|payload| refuse_method("GET", payload))),
             )
             .service(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
@@ -37,6 +38,8 @@ pub struct AppState {
     pub bulk_body_bytes: Arc<Semaphore>,
     /// The same of merchants' books: two of the largest.
     pub reconciliation_body_bytes: Arc<Semaphore>,
+    /// Exports that may yet begin at this moment.
+    pub exports: Arc<Semaphore>,
     /// Set when the service is to end: connections are closed after their next answer.
     pub draining: Arc<AtomicBool>,
 }
@@ -60,6 +63,10 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
     /// How far a timestamp may lie from now.
     pub tolerance_s: i64,
+    /// How far behind the present exports end.
+    pub export_behind: TimeDelta,
+    /// How long a caller may take nothing of its export.
+    pub export_stall: Duration,
 }
 
 impl HttpLimits {
@@ -74,6 +81,8 @@ impl HttpLimits {
             bulk_rows_max: config.ingest.bulk_rows_max,
             body_timeout: Duration::from_secs(config.server.body_timeout_s),
             tolerance_s: config.signature.tolerance_s,
+            export_behind: TimeDelta::seconds(config.export.behind_s.into()),
+            export_stall: Duration::from_secs(config.export.stall_s),
         }
     }
 }

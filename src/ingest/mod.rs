@@ -7,6 +7,7 @@ mod entry;
 mod order_status;
 mod read;
 pub mod reconciliation;
+mod report;
 
 use std::sync::Arc;
 

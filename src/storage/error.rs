@@ -48,6 +48,8 @@ pub enum Failure {
     Blocked,
     /// The same, and what is locked is an idempotency key: the request that has it still runs.
     KeyBlocked,
+    /// It came too late to be recorded under its id (`events`): nothing was written.
+    Late,
     /// The disk is full or failing: every transaction would fail.
     Exhausted,
     /// One row's fault: a constraint, or a value that cannot be written or read.

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
-use diesel::r2d2::{ManageConnection, Pool};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::backend::Purpose;
+use super::exports::{self, Horizon};
 use super::{AnyConnection, Connector, StoreError};
 
 /// Runs queries on blocking threads, as many at a time as there are connections.
 #[derive(Clone)]
 pub struct Reader {
     pool: Pool<Manager>,
+    connector: Connector,
     permits: Arc<Semaphore>,
     wait: Duration,
     runtime: Handle,
@@ -49,9 +52,9 @@ impl Reader {
             .min_idle(Some(0))
             .connection_timeout(wait)
             .error_handler(Box::new(Quiet))
-            .build_unchecked(Manager(connector));
+            .build_unchecked(Manager(connector.clone()));
         let permits = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
-        Self { pool, permits, wait, runtime }
+        Self { pool, connector, permits, wait, runtime }
     }
 
     /// Runs a query.
@@ -63,17 +66,37 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.blocking(|Self { pool, .. }| pooled(&pool)?.read(query)).await
+    }
+
+    /// How far an export may go now, so far behind the present.
+    ///
+    /// # Errors
+    /// As of [`exports::horizon`], and [`StoreError::Overloaded`] when no connection came free in time.
+    pub async fn horizon(&self, behind: TimeDelta) -> Result<Horizon, StoreError> {
+        self.blocking(move |Self { pool, connector, wait, .. }| match connector.is_shared() {
+            true => exports::horizon(&mut *pooled(&pool)?, behind, wait),
+            // The pool's may not write.
+            false => exports::horizon(&mut connector.connect(Purpose::Write)?, behind, wait),
+        })
+        .await
+    }
+
+    async fn blocking<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
+    {
         let permit = tokio::time::timeout(self.wait, self.permits.clone().acquire_owned())
             .await
             .map_err(|_| StoreError::Overloaded("every reading connection is in use"))?
             .map_err(|_| StoreError::ShuttingDown)?;
-        let pool = self.pool.clone();
+        let reader = self.clone();
         let span = tracing::Span::current();
         let work = self.runtime.spawn_blocking(move || {
             let _permit = permit;
             let _span = span.enter();
-            let mut connection = pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            connection.read(query)
+            work(reader)
         });
         work.await.unwrap_or_else(|error| Err(StoreError::Refused(format!("a query panicked: {error}"))))
     }
@@ -83,6 +106,10 @@ impl Reader {
         let state = self.pool.state();
         (state.connections, state.idle_connections)
     }
+}
+
+fn pooled(pool: &Pool<Manager>) -> Result<PooledConnection<Manager>, StoreError> {
+    pool.get().map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// The pool's own attempts to connect are not errors yet: whoever waits gets one.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types};
 
@@ -16,9 +17,12 @@ use super::error::Failure;
 /// Versions before it can lose committed transactions in WAL mode (the "WAL-reset" race).
 const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 
+/// How long a statement waits for somebody else's lock.
+pub const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
+
 /// Each on its own, the wait for locks first: the others may need it.
 const SETTINGS: [&str; 8] = [
-    "PRAGMA busy_timeout = 5000",
+    BUSY_TIMEOUT,
     "PRAGMA journal_mode = WAL",
     // Every COMMIT reaches the disk before it returns.
     "PRAGMA synchronous = FULL",
@@ -98,6 +102,17 @@ fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
         )));
     }
     Ok(())
+}
+
+/// The clock by which transactions go: the machine's.
+pub fn now(connection: &mut SqliteConnection) -> QueryResult<NaiveDateTime> {
+    #[derive(QueryableByName)]
+    struct Now {
+        #[diesel(sql_type = sql_types::Timestamp)]
+        now: NaiveDateTime,
+    }
+    let query = sql_query("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now') AS now");
+    query.get_result(connection).map(|Now { now }| now)
 }
 
 #[derive(QueryableByName)]

@@ -189,9 +189,9 @@ def map_body(_context, body):
 @schemathesis.hook
 def before_call(_context, case, _kwargs):
     """A cursor can only be had from a page, and a range drawn at random is empty as a rule."""
-    if not case.path.endswith("/conversions") or next(MISFITS) or not case.query:
+    if not case.path.endswith(("/conversions", "/exports/events")) or next(MISFITS) or not case.query:
         return
-    for name in ("cursor", "occurred_to", "received_to"):
+    for name in ("cursor", "occurred_to", "received_to", "to"):
         case.query.pop(name, None)
 
 
@@ -305,7 +305,7 @@ ANSWERS = collections.Counter()
 def after_call(_context, case, response):
     """Counts what was answered."""
     word = ""
-    if response.headers.get("content-type", [""])[0].endswith("json"):
+    if response.headers.get("content-type", [""])[0].endswith(("/json", "+json")):
         body = response.json()
         word = body.get("code") or body.get("status") or ""
     ANSWERS[case.operation.label, response.status_code, word] += 1

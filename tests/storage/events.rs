@@ -17,8 +17,9 @@ use conversiond::domain::submission::{
     Claim, Content, ContentOutcome, Entry, EntryOutcome, Render, Row, RowOutcome, StoredAnswer, Submission,
     SubmissionOutcome,
 };
+use conversiond::domain::time::Clock as _;
 use conversiond::storage::submissions::WriteContext;
-use conversiond::system::SystemEntropy;
+use conversiond::system::{SystemClock, SystemEntropy};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -38,7 +39,8 @@ pub fn recording(merchant: &Arc<Merchant>, body: &Value) -> Recording {
     let text = body.to_string();
     let context = ParseContext { now: now(), default_currency: merchant.currency };
     Recording {
-        event_id: EventId::generate(now(), &SystemEntropy),
+        // What is older than the database's clock allows is not recorded.
+        event_id: EventId::generate(SystemClock.now(), &SystemEntropy),
         attempt_id: AttemptId::generate(now(), &SystemEntropy),
         merchant: merchant.clone(),
         mode: Mode::Live,

@@ -13,7 +13,9 @@ mod support;
 
 mod batches;
 mod clicks;
+mod earlier_schema;
 mod events;
+mod exports;
 mod keys_one_by_one;
 mod migrations;
 mod rescue_lane;

@@ -29,6 +29,8 @@ pub struct Script {
     pub unreachable: Arc<Mutex<u32>>,
     /// Orders that the database refuses.
     pub poison: Arc<Mutex<Vec<String>>>,
+    /// Orders whose event's id is too old.
+    pub late: Arc<Mutex<Vec<String>>>,
     /// Orders whose row somebody else has locked.
     pub blocked: Arc<Mutex<Vec<String>>>,
     /// Idempotency keys that somebody else has locked.
@@ -67,6 +69,9 @@ impl Script {
         };
         if among(&self.poison) {
             return Err(BatchFailure::Refused("poison".to_owned()));
+        }
+        if among(&self.late) {
+            return Err(BatchFailure::Late("its id is old".to_owned()));
         }
         // Keys are claimed before events go in.
         let keys = self.blocked_keys.lock().unwrap();

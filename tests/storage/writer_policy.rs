@@ -68,6 +68,23 @@ async fn a_full_disk_is_told_at_once_and_nothing_is_halved() {
 }
 
 #[tokio::test]
+async fn an_event_that_comes_too_late_is_told_to_come_back_and_no_other() {
+    let mut bench = start(true, |_| {});
+    bench.script.late.lock().unwrap().push("O-13".to_owned());
+    // Nothing is wrong with the connection.
+    *bench.script.unreachable.lock().unwrap() = 1;
+    let calls = queue(&bench, (0..32).map(event)).await;
+    drop(bench.gate.take());
+    for (number, call) in calls.into_iter().skip(1).enumerate() {
+        let written = call.await.unwrap();
+        let is_late = matches!(&written, Err(StoreError::Unavailable(why)) if why.contains("id is old"));
+        assert_eq!((is_accepted(&written), is_late), (number != 13, number == 13), "{number}: {written:?}");
+    }
+    assert_eq!(bench.script.tries_of("O-13"), 6);
+    assert_eq!(*bench.script.unreachable.lock().unwrap(), 1);
+}
+
+#[tokio::test]
 async fn while_the_database_is_away_callers_are_told_at_once_and_service_resumes_by_itself() {
     let bench = start(false, |_| {});
     *bench.script.unreachable.lock().unwrap() = 4;

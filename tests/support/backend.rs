@@ -32,7 +32,7 @@ impl Backend {
                 cluster.url(&cluster.create_database())
             }
         };
-        TestDatabase { url, folder }
+        TestDatabase { url, folder, export_behind_s: None }
     }
 }
 
@@ -41,12 +41,24 @@ impl Backend {
 pub struct TestDatabase {
     pub url: String,
     folder: Arc<tempfile::TempDir>,
+    /// How far behind the present exports end, however little that is.
+    export_behind_s: Option<u32>,
 }
 
 impl TestDatabase {
     /// A database at this URL.
     pub fn at(url: String) -> Self {
-        Self { url, folder: Arc::new(tempfile::tempdir().unwrap()) }
+        Self { url, folder: Arc::new(tempfile::tempdir().unwrap()), export_behind_s: None }
+    }
+
+    /// The same at another URL.
+    pub fn at_url(&self, url: String) -> Self {
+        Self { url, ..self.clone() }
+    }
+
+    /// The same, whose services export all but the newest seconds.
+    pub fn exported_behind(self, seconds: u32) -> Self {
+        Self { export_behind_s: Some(seconds), ..self }
     }
 
     /// A folder of the test's own.
@@ -61,6 +73,10 @@ impl TestDatabase {
              [database]\nurl = \"{}\"\n[keys]\nrefresh_s = 1\n",
             self.url
         );
-        load_from(Figment::from(Toml::string(&base)).merge(Toml::string(settings))).unwrap()
+        let mut config = load_from(Figment::from(Toml::string(&base)).merge(Toml::string(settings))).unwrap();
+        if let Some(seconds) = self.export_behind_s {
+            config.export.behind_s = seconds;
+        }
+        config
     }
 }

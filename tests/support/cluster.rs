@@ -61,12 +61,9 @@ impl Cluster {
             let user = user.expect("root needs a user to run PostgreSQL as");
             (user.uid.as_raw(), user.gid.as_raw())
         });
-        let folder = std::env::temp_dir().join(format!(
-            "conversiond-pg-{}-{}",
-            std::process::id(),
-            NUMBER.fetch_add(1, Ordering::Relaxed)
-        ));
-        std::fs::create_dir(&folder).expect("a folder for PostgreSQL");
+        // Its name is nobody's of before: process ids come again, and a killed run leaves its folder.
+        let folder = tempfile::Builder::new().prefix("conversiond-pg-").tempdir();
+        let folder = folder.expect("a folder for PostgreSQL").keep();
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
         if let Some((uid, gid)) = user {
             chown(&folder, Some(uid), Some(gid)).expect("the folder's owner");

@@ -22,7 +22,7 @@ pub struct Contract {
 }
 
 /// The headers that HTTP itself brings.
-const OF_HTTP: [&str; 4] = ["content-type", "content-length", "date", "connection"];
+const OF_HTTP: [&str; 5] = ["content-type", "content-length", "transfer-encoding", "date", "connection"];
 
 /// The document of a service with default settings.
 pub fn document() -> Document {
@@ -118,12 +118,23 @@ impl Contract {
         assert!(!response.is_null(), "the status is not described: {}", context());
         let response = self.resolve(response);
         self.check_headers(response["headers"].as_object().unwrap(), answer, &context);
+        // The character set is no part of the type's name.
         let media_type = answer.header("content-type").unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default();
         let content = response["content"].as_object();
         match content.map(|content| content.get(media_type)) {
             None => assert_eq!(answer.text, "", "{}", context()),
             Some(None) => panic!("the media type is not described: {}", context()),
             Some(Some(_)) if method == "HEAD" => {}
+            Some(Some(content)) if !media_type.ends_with("json") || media_type.ends_with("x-ndjson") => {
+                let schema = self.of_answers(&content["schema"]);
+                assert!(schema.is_valid(&answer.text.as_str().into()), "{}", context());
+                for line in answer.text.lines().filter(|_| media_type.ends_with("x-ndjson")) {
+                    let Ok(line) = serde_json::from_str(line) else { continue };
+                    let errors = errors(&self.of_answers(&content["schema"]["x-line-schema"]), &line);
+                    assert!(errors.is_empty(), "{errors:#?}\n{}", context());
+                }
+            }
             Some(Some(content)) => {
                 let body: &serde_json::value::RawValue = serde_json::from_str(&answer.text).unwrap();
                 // JSON, but perhaps with a merchant's number that no float can hold.

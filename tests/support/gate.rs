@@ -51,7 +51,7 @@ impl Gate {
     pub fn way_to(&self, database: &TestDatabase) -> TestDatabase {
         let (direct, through) = (format!(":{}/", self.database), format!(":{}/", self.port));
         assert!(database.url.contains(&direct), "{} is not behind the gate", database.url);
-        TestDatabase::at(database.url.replace(&direct, &through))
+        database.at_url(database.url.replace(&direct, &through))
     }
 
     /// Holds every COMMIT from now on.

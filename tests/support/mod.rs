@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cluster;
 pub mod contract;
 mod dump;
+pub mod exports;
 pub mod gate;
 mod journal;
 mod problem;

@@ -69,6 +69,12 @@ impl Service {
         Self::run(database, settings, self.merchant, caller, self.tokens.clone(), Arc::default()).await
     }
 
+    /// The same on the same database by another way.
+    pub async fn on(&self, database: TestDatabase) -> Self {
+        let caller = self.caller.clone();
+        Self::run(database, "", self.merchant, caller, self.tokens.clone(), Arc::default()).await
+    }
+
     async fn run(
         database: TestDatabase,
         settings: &str,

@@ -48,6 +48,19 @@ impl Ledger {
         self.differed |= fact.differed;
     }
 
+    /// Adds what another one has added up.
+    pub fn merge(&mut self, other: &Self) {
+        self.sold = other.sold.or(self.sold);
+        for (currency, minor) in &other.refunds {
+            *self.refunds.entry(*currency).or_default() += minor;
+        }
+        self.whole_refund |= other.whole_refund;
+        self.status_refund |= other.status_refund;
+        self.cancelled |= other.cancelled;
+        self.reversed |= other.reversed;
+        self.differed |= other.differed;
+    }
+
     /// Adds several.
     pub fn of(facts: impl IntoIterator<Item = Fact>) -> Self {
         let mut ledger = Self::default();

@@ -2,6 +2,10 @@
 //!
 //! The schemas in `/openapi.json` are derived from these structs, and their comments are read there.
 
+mod columns;
+
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -12,6 +16,8 @@ use crate::domain::ids::ExternalId;
 use crate::domain::instant;
 use crate::domain::submission::StatusOutcome;
 use crate::http::openapi::values;
+
+pub use columns::COLUMNS;
 
 /// An event is recorded, durably, once.
 #[derive(Serialize, JsonSchema)]
@@ -59,9 +65,9 @@ pub struct StatusReceipt<'a> {
 #[derive(Serialize, JsonSchema)]
 pub struct Summary<'a> {
     #[schemars(with = "values::EventId")]
-    event_id: String,
+    event_id: Cow<'a, str>,
     #[schemars(with = "values::EventName")]
-    event_name: &'static str,
+    event_name: &'a str,
     #[schemars(with = "values::Mode")]
     mode: &'static str,
     /// The order that the event belongs to; of a lead its `external_id`, else its `order_id`.
@@ -70,7 +76,7 @@ pub struct Summary<'a> {
     /// When the transaction that recorded it was opened.
     #[schemars(with = "values::UtcInstant")]
     received_at: String,
-    attribution: AttributionBody,
+    attribution: AttributionBody<'a>,
 }
 
 /// An event as it is read back.
@@ -106,13 +112,13 @@ pub struct EventBody<'a> {
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
 #[schemars(rename = "Attribution")]
-pub enum AttributionBody {
+pub enum AttributionBody<'a> {
     /// Credited to a click.
-    Attributed(LinkBody),
+    Attributed(LinkBody<'a>),
     /// Recorded without a click, and why.
     Unattributed {
         #[schemars(with = "values::UnattributedReason")]
-        reason: &'static str,
+        reason: &'a str,
     },
     /// A refund, cancellation or reversal: always its order's sale's.
     Inherited,
@@ -120,16 +126,16 @@ pub enum AttributionBody {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(inline)]
-pub struct LinkBody {
+pub struct LinkBody<'a> {
     /// The click.
     #[schemars(with = "values::ClickId")]
-    click_id: String,
+    click_id: Cow<'a, str>,
     /// The short link that was clicked.
     #[schemars(with = "values::LinkId")]
-    url_id: String,
+    url_id: Cow<'a, str>,
     /// Its domain.
     #[schemars(with = "values::LinkId")]
-    domain_id: String,
+    domain_id: Cow<'a, str>,
     /// When it was clicked.
     #[schemars(with = "values::UtcInstant")]
     clicked_at: String,
@@ -180,7 +186,7 @@ impl<'a> StatusReceipt<'a> {
 impl<'a> Summary<'a> {
     fn of(event: &'a Recorded) -> Self {
         Self {
-            event_id: event.event_id.to_string(),
+            event_id: event.event_id.to_string().into(),
             event_name: event.name.as_str(),
             mode: event.mode.as_str(),
             order_id: event.order_id.as_str(),
@@ -201,19 +207,24 @@ impl<'a> EventBody<'a> {
             occurred_at: instant::format(event.occurred_at),
             times_received: event.times_received,
             times_differed: event.times_differed,
-            metadata: event.metadata.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            metadata: event.metadata.as_deref().and_then(raw),
         }
     }
 }
 
-impl AttributionBody {
+/// A merchant's object, as it was sent.
+fn raw(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text).ok()
+}
+
+impl AttributionBody<'_> {
     /// What was decided.
     pub fn of(attribution: &Attribution) -> Self {
         match attribution {
             Attribution::Attributed(link) => Self::Attributed(LinkBody {
-                click_id: link.click_id.to_string(),
-                url_id: link.url_id.to_string(),
-                domain_id: link.domain_id.to_string(),
+                click_id: link.click_id.to_string().into(),
+                url_id: link.url_id.to_string().into(),
+                domain_id: link.domain_id.to_string().into(),
                 clicked_at: instant::format(link.clicked_at),
             }),
             Attribution::Unattributed(reason) => Self::Unattributed { reason: reason.as_str() },

@@ -40,7 +40,7 @@ pub struct OrderBody<'a> {
     #[schemars(with = "Vec<values::OrderFlag>")]
     flags: Vec<&'static str>,
     /// The sale's attribution, which everything that takes the sale back inherits; `null` without a sale.
-    attribution: Option<AttributionBody>,
+    attribution: Option<AttributionBody<'a>>,
     /// What happened, the earliest first.
     timeline: Vec<MomentBody<'a>>,
     /// Whether there is more than the timeline holds; the figures are of everything.

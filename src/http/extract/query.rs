@@ -71,6 +71,11 @@ impl Query {
         }
     }
 
+    /// Whether anything is wrong so far with what was taken.
+    pub const fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// All errors, unknown parameters included.
     pub fn finish(mut self) -> Result<(), Problem> {
         for name in std::mem::take(&mut self.values).into_keys() {
@@ -79,7 +84,8 @@ impl Query {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
     }
 
-    fn error(&mut self, name: &str, code: &'static str, message: &str) {
+    /// Notes that something is wrong with a parameter.
+    pub fn error(&mut self, name: &str, code: &'static str, message: &str) {
         // RFC 6901: ~ and / are escaped.
         let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
         self.errors.push(FieldError { pointer, code, message: message.to_owned() });

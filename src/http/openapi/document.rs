@@ -13,6 +13,7 @@ use super::{headers, operations, problems, requests, security, values};
 use crate::http::api::answer::{EventBody, Receipt, StatusReceipt};
 use crate::http::api::bulk_answer::BulkAnswer;
 use crate::http::api::click_answer::ClickReceipt;
+use crate::http::api::report::ReportBody;
 use crate::http::api::{AttemptBody, List, OrderBody, ReconciliationBody};
 use crate::http::problem_response::ProblemBody;
 use crate::http::state::HttpLimits;
@@ -128,6 +129,7 @@ fn declare_answers(generator: &mut SchemaGenerator) {
     generator.subschema_for::<List<OrderBody<'_>>>();
     generator.subschema_for::<ReconciliationBody<'_>>();
     generator.subschema_for::<List<AttemptBody<'_>>>();
+    generator.subschema_for::<ReportBody>();
     generator.subschema_for::<ProblemBody<'_>>();
 }
 

@@ -30,7 +30,7 @@ pub struct Operation {
     pub parameters: Vec<Value>,
     /// Its body by media type; empty = none.
     pub bodies: Vec<Content>,
-    /// Its answers that are no problems.
+    /// Its answers that are no problems. One of several media types stands here once for each.
     pub answers: Vec<Answer>,
 }
 
@@ -119,7 +119,11 @@ impl Operation {
     pub fn into_object(self) -> OperationObject {
         let mut responses = problems::responses(self.causes);
         for answer in &self.answers {
-            responses.insert(answer.status.to_string(), answer.object(self.signed.is_limited()));
+            let object = answer.object(self.signed.is_limited());
+            match responses.get_mut(&answer.status.to_string()).and_then(|there| there.get_mut("content")) {
+                Some(Value::Object(there)) => there.extend(answer.contents()),
+                _ => drop(responses.insert(answer.status.to_string(), object)),
+            }
         }
         let bodies = contents(&self.bodies);
         OperationObject {
@@ -143,14 +147,18 @@ impl Answer {
             "description": self.description,
             "headers": headers::references(std::iter::once("X-Request-ID").chain(own).chain(limits)),
         });
-        if let (Some(object), Some(content)) = (object.as_object_mut(), &self.content) {
-            object.insert("content".to_owned(), contents(std::slice::from_ref(content)));
+        if let (Some(object), true) = (object.as_object_mut(), self.content.is_some()) {
+            object.insert("content".to_owned(), self.contents().into());
         }
         object
     }
+
+    fn contents(&self) -> Map<String, Value> {
+        contents(self.content.as_slice())
+    }
 }
 
-fn contents(contents: &[Content]) -> Value {
+fn contents(contents: &[Content]) -> Map<String, Value> {
     contents
         .iter()
         .map(|content| {

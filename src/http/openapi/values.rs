@@ -16,6 +16,7 @@ use crate::domain::merchant;
 use crate::domain::money::Money;
 use crate::domain::order;
 use crate::domain::order_status;
+use crate::domain::report;
 use crate::domain::signature;
 use crate::http::api::answer::{ACCEPTED, DUPLICATE};
 use crate::http::api::bulk_answer::REJECTED;
@@ -131,6 +132,27 @@ values! {
         "type": "string",
         "enum": ["missing_here", "missing_there", "amount_differs", "currency_differs", "state_differs"]
     };
+
+    /// A number with six decimals.
+    Rate => { "type": "string", "pattern": "^(0|[1-9][0-9]*)\\.[0-9]{6}$", "examples": ["0.031250"] };
+
+    /// A day.
+    Date => { "type": "string", "format": "date", "examples": ["2026-01-15"] };
+
+    /// A month.
+    Month => { "type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-01"] };
+
+    /// Something that a report's rows are told apart by.
+    ReportDimension => {
+        "type": "string", "enum": report::Dimension::ALL.map(report::Dimension::as_str)
+    };
+
+    /// `sale`: everything that happens to an order counts in the period of its sale. `event`: when it happens,
+    /// and what lies before the sale with the sale; amounts are then changes. Over all time both are the same.
+    ReportBasis => { "type": "string", "enum": report::Basis::ALL.map(report::Basis::as_str) };
+
+    /// Whether a sale or lead is credited to a click.
+    CreditStatus => { "type": "string", "enum": ["attributed", "unattributed"] };
 
     /// An ISO 4217 currency code that has a minor unit, in any case.
     Currency => { "type": "string", "pattern": "^[A-Za-z]{3}$", "examples": ["USD", "EUR", "JPY", "KWD"] };

@@ -3,27 +3,84 @@
 use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
+use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamp};
 
 use super::row::NewRow;
-use crate::storage::AnyConnection;
 use crate::storage::batch_insert::batch_insert;
+use crate::storage::error::Failure;
+use crate::storage::exports::ID_AGE_MAX;
+use crate::storage::{AnyConnection, StoreError, sqlite};
 
-/// Inserts, or counts up what is there. Returns the ids that the rows have now: a row was inserted
-/// exactly when its proposed id is among them.
+/// What was inserted or found.
+pub struct Inserted {
+    /// The ids that the rows have now: a row was inserted exactly when its proposed id is among them.
+    pub ids: HashSet<String>,
+    /// The database's clock, read inside the transaction.
+    clock: Option<NaiveDateTime>,
+}
+
+/// Inserts, or counts up what is there.
 ///
 /// `DO UPDATE`, not `DO NOTHING`: it tells the original's id, and a duplicate's own commit then
 /// waits for the original's, synchronous standby included.
-pub fn insert(connection: &mut AnyConnection, rows: &[NewRow<'_>]) -> QueryResult<HashSet<String>> {
+///
+/// The clock is read while the transaction holds what exports wait for (`exports`): on SQLite the
+/// write lock, on PostgreSQL the lock that INSERT takes on the table.
+pub fn insert(connection: &mut AnyConnection, rows: &[NewRow<'_>]) -> Result<Inserted, StoreError> {
     match connection {
         AnyConnection::Postgres(c) => {
-            let ids: Vec<String> = InsertBatch::new(rows).load(c)?;
-            Ok(ids.into_iter().collect())
+            let found: Vec<(String, NaiveDateTime)> = Timed(InsertBatch::new(rows)).load(c)?;
+            let clock = found.first().map(|(_, clock)| *clock);
+            Ok(Inserted { ids: found.into_iter().map(|(id, _)| id).collect(), clock })
         }
-        AnyConnection::Sqlite(c) => rows.iter().map(|row| InsertOne(row).get_result(c)).collect(),
+        AnyConnection::Sqlite(c) => {
+            let clock = Some(sqlite::now(c)?);
+            let ids: QueryResult<HashSet<String>> =
+                rows.iter().map(|row| InsertOne(row).get_result(c)).collect();
+            Ok(Inserted { ids: ids?, clock })
+        }
     }
 }
+
+impl Inserted {
+    /// Refuses the transaction if the oldest of the ids proposed is older than what exports count on.
+    pub fn check_age(&self, oldest: NaiveDateTime) -> Result<(), StoreError> {
+        let Some(clock) = self.clock else { return Ok(()) };
+        let age = clock - oldest;
+        if age <= ID_AGE_MAX {
+            return Ok(());
+        }
+        let why = format!("an event's id is {} s old: exports may have passed it", age.num_seconds());
+        Err(StoreError::Failed(Failure::Late, why))
+    }
+}
+
+/// The insert, and the database's clock beside each id that it returns.
+struct Timed<'a>(InsertBatch<'a>);
+
+impl QueryFragment<Pg> for Timed<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH inserted (event_id) AS (");
+        self.0.walk_ast(out.reborrow())?;
+        // Once for all rows.
+        out.push_sql(") SELECT event_id, (SELECT clock_timestamp() AT TIME ZONE 'UTC') FROM inserted");
+        Ok(())
+    }
+}
+
+impl QueryId for Timed<'_> {
+    type QueryId = Timed<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for Timed<'_> {
+    type SqlType = (Text, Timestamp);
+}
+
+impl RunQueryDsl<PgConnection> for Timed<'_> {}
 
 /// A row that has the proposed id already is this batch's own, whose commit succeeded unseen: it is
 /// no further delivery.

@@ -13,10 +13,10 @@ use crate::storage::{AnyConnection, Page, StoreError};
 
 /// How much later than its id an event may have been received: ids are made before the queue, and
 /// nothing waits in it for so long.
-const ID_LEAD_MAX: TimeDelta = TimeDelta::hours(1);
+pub const ID_LEAD_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// How much earlier, by a clock that was set back between the two.
-const ID_LAG_MAX: TimeDelta = TimeDelta::minutes(1);
+pub const ID_LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 
 /// Which events of a merchant a list holds.
 #[derive(Debug, Clone, Default)]

@@ -9,5 +9,6 @@ mod row;
 
 pub use super::Page;
 pub use list::{Filter, find, list};
+pub(in crate::storage) use list::{ID_LAG_MAX, ID_LEAD_MAX};
 pub use record::record;
-pub(in crate::storage) use row::{Row, attribution_of};
+pub(in crate::storage) use row::{Row, attribution_of, column};

@@ -39,8 +39,11 @@ pub fn record(
         .collect();
     let rows: Vec<NewRow<'_>> =
         firsts.iter().map(|(_, first, recorded)| NewRow::new(first, recorded)).collect();
-    let ids = insert::insert(connection, &rows)?;
-    let inserted: Vec<bool> = rows.iter().map(|row| ids.contains(&row.event_id)).collect();
+    let found = insert::insert(connection, &rows)?;
+    if let Some(oldest) = firsts.iter().map(|(.., recorded)| recorded.event_id).min() {
+        found.check_age(column(oldest.made_at()))?;
+    }
+    let inserted: Vec<bool> = rows.iter().map(|row| found.ids.contains(&row.event_id)).collect();
     let known: Vec<Identity<'_>> = firsts
         .iter()
         .zip(&inserted)

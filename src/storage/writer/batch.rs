@@ -42,6 +42,8 @@ pub enum BatchFailure {
         /// What the database said.
         why: String,
     },
+    /// An event's id is too old for it to be recorded: its caller is told to come back.
+    Late(String),
     /// Every batch would fail (disk full): tell the callers to come back.
     Exhausted(String),
     /// One row's fault: run it again on a new connection, then in halves.
@@ -127,7 +129,10 @@ fn commit_once<S: BatchStore>(
         failures += 1;
         tracing::warn!(?failure, submissions = batch.len(), failures, "a batch was not written");
         let give_up = failures > RETRIES_MAX || (attempt.expired)();
-        uncertain |= !matches!(failure, BatchFailure::Contended(_) | BatchFailure::Blocked { .. });
+        uncertain |= !matches!(
+            failure,
+            BatchFailure::Contended(_) | BatchFailure::Blocked { .. } | BatchFailure::Late(_)
+        );
         match failure {
             BatchFailure::Lost(why) => {
                 if give_up || store.reconnect().is_err() {
@@ -139,6 +144,10 @@ fn commit_once<S: BatchStore>(
                 let connected = store.reconnect().is_ok();
                 return (all(batch, &StoreError::Unavailable(why)), connected);
             }
+            BatchFailure::Late(ref why) if batch.len() > 1 && !(attempt.expired)() => {
+                return halve(store, batch, why, attempt);
+            }
+            BatchFailure::Late(why) => return (all(batch, &StoreError::Unavailable(why)), true),
             BatchFailure::Contended(why) if give_up => {
                 return (all(batch, &StoreError::Unavailable(why)), true);
             }
@@ -181,6 +190,7 @@ fn verdict(failure: BatchFailure) -> StoreError {
         BatchFailure::Blocked { by_key: true, why } => StoreError::Failed(Failure::KeyBlocked, why),
         BatchFailure::Blocked { by_key: false, why } => StoreError::Failed(Failure::Blocked, why),
         BatchFailure::Unknown(why)
+        | BatchFailure::Late(why)
         | BatchFailure::Lost(why)
         | BatchFailure::Contended(why)
         | BatchFailure::Exhausted(why) => StoreError::Unavailable(why),

@@ -91,6 +91,7 @@ impl BatchFailure {
             Failure::Unknown => Self::Unknown(why),
             Failure::Blocked => Self::Blocked { by_key: false, why },
             Failure::KeyBlocked => Self::Blocked { by_key: true, why },
+            Failure::Late => Self::Late(why),
             Failure::Exhausted => Self::Exhausted(why),
             Failure::Refused => Self::Refused(why),
         }

@@ -210,12 +210,15 @@ impl Writer {
             rescue.take(pending);
             return Ok(());
         }
-        lane.queue.try_send(pending).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Overloaded("the queue is full"),
-            TrySendError::Closed(_) => StoreError::ShuttingDown,
-        })?;
+        // Before the lane can take it out again: a depth is never below zero.
         self.metrics.queue_depth.inc();
-        Ok(())
+        lane.queue.try_send(pending).map_err(|error| {
+            self.metrics.queue_depth.dec();
+            match error {
+                TrySendError::Full(_) => StoreError::Overloaded("the queue is full"),
+                TrySendError::Closed(_) => StoreError::ShuttingDown,
+            }
+        })
     }
 
     /// Whether every writing connection is there.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Example, TOKEN, example};
+use crate::http::api::answer::COLUMNS;
 use crate::http::error::{Code, Problem};
 
 const EVENT: &str = "evt_01kf0w8s5kfyh8z0rff08k4yyf";
@@ -180,6 +181,29 @@ pub fn lists() -> Vec<Example> {
         ),
         example("nothing", "Nothing fits the query", json!({ "data": [], "next_cursor": null })),
     ]
+}
+
+/// Exports as NDJSON.
+pub fn ndjson() -> Vec<Example> {
+    let end = json!({ "next_cursor": "q8u0V0x9mZcBmqgAjntyDL1j8-uc25IQ" });
+    vec![
+        example(
+            "events",
+            "An event, and where the next export begins",
+            format!("{}\n{end}\n", event()).into(),
+        ),
+        example("nothing", "Nothing new", format!("{end}\n").into()),
+    ]
+}
+
+/// Exports as CSV.
+pub fn csv() -> Vec<Example> {
+    let event = format!(
+        "{EVENT},sale,live,ORD-1001,2026-01-15T10:30:00.482913Z,unattributed,no_token,,,,,,129.90,USD,\
+         2026-01-15T10:30:00Z,2,0,\"{{\"\"channel\"\":\"\"web\"\"}}\""
+    );
+    let lines = [COLUMNS.join(","), event, "#next_cursor,q8u0V0x9mZcBmqgAjntyDL1j8-uc25IQ\n".to_owned()];
+    vec![example("events", "An event, and where the next export begins", lines.join("\n").into())]
 }
 
 /// Pages of the journal.

@@ -4,6 +4,7 @@
 pub mod answers;
 pub mod orders;
 pub mod reconciliations;
+pub mod reports;
 pub mod requests;
 
 use serde_json::Value;

@@ -7,9 +7,11 @@ mod clicks;
 mod conversion;
 mod conversions;
 mod document;
+mod export;
 mod order_status;
 mod orders;
 mod reconciliations;
+mod report;
 mod webhooks;
 
 use super::operation::Operation;
@@ -30,6 +32,8 @@ pub fn all(limits: &HttpLimits) -> Vec<Operation> {
         reconciliations::reconcile(limits),
         clicks::create(limits),
         attempts::list(),
+        report::attribution(),
+        export::events(),
         document::get(),
     ]
 }

@@ -1,0 +1,1 @@
+DROP INDEX refunding_statuses_by_time;

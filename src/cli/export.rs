@@ -1,0 +1,128 @@
+//! `conversiond export`: what `GET /api/v1/exports/events` gives, as a file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Args;
+use serde_json::json;
+
+use super::{Context, Failure, Usage, input};
+use crate::domain::ids::MerchantId;
+use crate::domain::instant;
+use crate::domain::merchant::Mode;
+use crate::http::exports::{self, Format, Reading};
+use crate::storage::exports::{Scope, horizon};
+use crate::storage::{AnyConnection, merchants};
+
+/// Its last line has the cursor at which the next export goes on. The newest minutes are left out
+/// (`export.behind_s`): no event is ever missed.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Whose events.
+    #[arg(long)]
+    merchant: MerchantId,
+    /// Real events, or those of test keys.
+    #[arg(long, value_name = "live|test", default_value = "live")]
+    mode: Mode,
+    /// How they are written.
+    #[arg(long, value_name = "ndjson|csv", default_value = "ndjson")]
+    format: Format,
+    /// Received at this instant or after it.
+    #[arg(long, value_name = "RFC3339", value_parser = instant_argument)]
+    from: Option<DateTime<Utc>>,
+    /// Received before this instant.
+    #[arg(long, value_name = "RFC3339", value_parser = instant_argument)]
+    to: Option<DateTime<Utc>>,
+    /// The cursor of the export before, all else as it was but the format.
+    #[arg(long)]
+    cursor: Option<String>,
+    /// Where to; `-` is standard output. A file appears when it is complete.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+}
+
+impl Export {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.from.zip(self.to).is_some_and(|(from, to)| from >= to) {
+            return Err(Usage("--to must lie after --from").into());
+        }
+        let scope = Scope { merchant: self.merchant, mode: self.mode, from: self.from, to: self.to };
+        let mut export = exports::Export::new(scope, self.format);
+        if let Some(cursor) = &self.cursor {
+            export = export.after(cursor).map_err(|_| Usage(FOREIGN_CURSOR))?;
+        }
+        let mut connection = context.database()?;
+        if merchants::find(&mut connection, self.merchant)?.is_none() {
+            return Err(format!("there is no merchant {}", self.merchant).into());
+        }
+        let behind = TimeDelta::seconds(context.config.export.behind_s.into());
+        let wait = Duration::from_millis(context.config.database.pool_wait_ms);
+        let mut reading = export.begin(horizon(&mut connection, behind, wait)?);
+        if input::is_stdin(&self.output) {
+            return write(&mut connection, &mut reading, &mut std::io::stdout().lock());
+        }
+        let mut file = Unfinished::create(&self.output)?;
+        write(&mut connection, &mut reading, &mut file.writer)?;
+        file.finish()?;
+        let cursor = reading.next_cursor();
+        let result = json!({ "file": self.output, "events": reading.events(), "next_cursor": cursor });
+        context.output.show(&result, || {
+            let cursor = cursor.unwrap_or_default();
+            format!("{} events in {}, next cursor {cursor}", reading.events(), self.output.display())
+        })
+    }
+}
+
+const FOREIGN_CURSOR: &str =
+    "--cursor is not of such an export: give --merchant, --mode, --from and --to as they were";
+
+fn write(connection: &mut AnyConnection, reading: &mut Reading, out: &mut impl Write) -> Result<(), Failure> {
+    while let Some(page) = connection.read(|c| reading.next(c))? {
+        out.write_all(&page)
+            .and_then(|()| out.flush())
+            .map_err(|error| format!("cannot write the events: {error}"))?;
+    }
+    Ok(())
+}
+
+/// A file that has its name only when it is complete.
+struct Unfinished<'a> {
+    writer: BufWriter<File>,
+    part: PathBuf,
+    path: &'a Path,
+    finished: bool,
+}
+
+impl<'a> Unfinished<'a> {
+    fn create(path: &'a Path) -> Result<Self, Failure> {
+        let mut part = path.as_os_str().to_owned();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let file = File::create(&part).map_err(|error| format!("{}: {error}", part.display()))?;
+        Ok(Self { writer: BufWriter::new(file), part, path, finished: false })
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        self.writer.flush()?;
+        self.writer.get_ref().sync_all()?;
+        std::fs::rename(&self.part, self.path)
+            .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = std::fs::remove_file(&self.part);
+        }
+    }
+}
+
+fn instant_argument(text: &str) -> Result<DateTime<Utc>, String> {
+    instant::parse(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,45 @@
+//! `GET /api/v1/exports/events` (contract section 12), and what `conversiond export` shares with it.
+//!
+//! Pages are read each in a short transaction of its own, and at most two are in memory. Why no event is
+//! ever missed, `storage::exports` says.
+
+mod body;
+mod export;
+mod lines;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::http::error::{Code, Problem};
+use crate::http::extract::{MerchantCall, Query};
+use crate::http::state::AppState;
+use crate::storage::exports::Scope;
+
+pub use export::{Export, Reading};
+pub use lines::Format;
+
+/// All events of the merchant in the key's mode, oldest first, as far as they are complete.
+pub async fn export_events(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+    call: MerchantCall,
+) -> Result<HttpResponse, Problem> {
+    let mut query = Query::parse(request.query_string());
+    let format = query.take("format", str::parse).unwrap_or_default();
+    let (from, to) = (query.instant("from"), query.instant("to"));
+    query.check_range("to", (from, to));
+    let scope = Scope { merchant: call.merchant.id, mode: call.verified.mode(), from, to };
+    let export = Export::new(scope, format);
+    let export = query.take("cursor", |cursor| export.clone().after(cursor)).unwrap_or(export);
+    query.finish()?;
+    let permit = state.exports.clone().try_acquire_owned().map_err(|_| {
+        Problem::new(Code::Overloaded, "As many exports run as the service takes on. Try again later.")
+    })?;
+    // What fails until the first page is there is a problem; what fails later cuts the body.
+    let horizon = state.ingest.reader.horizon(state.limits.export_behind).await?;
+    let mut reading = export.begin(horizon);
+    let reader = state.ingest.reader.clone();
+    let (reading, first) =
+        reader.run(move |connection| reading.next(connection).map(|page| (reading, page))).await?;
+    let body = body::stream(&state, permit, reading, first);
+    Ok(HttpResponse::Ok().content_type(format.media_type()).streaming(body))
+}

@@ -1,0 +1,94 @@
+//! `/api/v1/exports/events`
+
+use serde_json::{Value, json};
+
+use crate::http::api::answer::{COLUMNS, EventBody};
+use crate::http::exports::Format;
+use crate::http::openapi::examples::answers;
+use crate::http::openapi::headers::{REQUEST_ID, parameter};
+use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
+use crate::http::openapi::problems::Cause;
+use crate::http::openapi::security::Signed;
+use crate::http::openapi::values::{Cursor, Instant, reference};
+use crate::http::routes;
+
+/// `GET`
+pub fn events() -> Operation {
+    Operation {
+        path: routes::EXPORT,
+        method: "get",
+        id: "exportEvents",
+        tag: Tag::Reading,
+        summary: "Export events",
+        description: "Every event, oldest first, as a stream whose last line has the cursor at which the next export \
+                      goes on: whoever keeps it gets each event exactly once, and never misses one. The newest minutes \
+                      are left out until nothing older can come any more. A body without its last line was cut: export \
+                      again from the cursor before. Sign with v2, query included."
+            .to_owned(),
+        signed: Signed::Bound,
+        causes: &[Cause::Request, Cause::Signed, Cause::Query],
+        parameters: parameters(),
+        bodies: Vec::new(),
+        answers: vec![
+            Answer {
+                status: 200,
+                description: "The events, and at the end the cursor.",
+                headers: &[],
+                content: Some(Content {
+                    media_type: "application/x-ndjson",
+                    schema: json!({
+                        "type": "string", "pattern": "\"next_cursor\":\"[A-Za-z0-9_-]+\"\\}\\n$",
+                        "description": "An event (`RecordedEvent`) a line; the last line is `{\"next_cursor\":\"…\"}`.",
+                        "x-line-schema": { "anyOf": [reference::<EventBody<'_>>(), end()] },
+                    }),
+                    examples: answers::ndjson(),
+                }),
+            },
+            Answer {
+                status: 200,
+                description: "The same.",
+                headers: &[],
+                content: Some(Content {
+                    media_type: "text/csv",
+                    schema: json!({
+                        "type": "string", "pattern": "^event_id,[\\s\\S]*\\n#next_cursor,[A-Za-z0-9_-]+\\n$",
+                        "description": format!(
+                            "A line of names, then an event a line ({}); what is not there is empty, `metadata` is JSON. \
+                             The last line is `#next_cursor,…`.",
+                            COLUMNS.join(", ")
+                        ),
+                    }),
+                    examples: answers::csv(),
+                }),
+            },
+        ],
+    }
+}
+
+fn end() -> Value {
+    json!({
+        "type": "object", "required": ["next_cursor"], "properties": { "next_cursor": reference::<Cursor>() },
+        "additionalProperties": false,
+    })
+}
+
+fn parameters() -> Vec<Value> {
+    let query = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "schema": schema });
+    vec![
+        query(
+            "format",
+            "How the events are written.",
+            json!({
+                "type": "string", "enum": Format::ALL.map(Format::as_str), "default": Format::default().as_str(),
+            }),
+        ),
+        query("from", "Events received at this instant or after it.", reference::<Instant>()),
+        query("to", "Events received before this instant.", reference::<Instant>()),
+        query(
+            "cursor",
+            "The `next_cursor` of the export before, `from` and `to` as they were.",
+            reference::<Cursor>(),
+        ),
+        parameter(REQUEST_ID),
+    ]
+}

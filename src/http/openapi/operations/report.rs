@@ -1,0 +1,110 @@
+//! `/api/v1/reports/attribution`
+
+use serde_json::{Value, json};
+
+use crate::domain::report::{Periods, Report};
+use crate::http::api::report::ReportBody;
+use crate::http::openapi::examples::reports;
+use crate::http::openapi::headers::{REQUEST_ID, parameter};
+use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
+use crate::http::openapi::problems::Cause;
+use crate::http::openapi::security::Signed;
+use crate::http::openapi::values::{Currency, ReportBasis, reference};
+use crate::http::routes;
+
+const ANSWER: &str = "The report.";
+
+/// `GET`
+pub fn attribution() -> Operation {
+    let content = |media_type, schema, examples| Answer {
+        status: 200,
+        description: ANSWER,
+        headers: &[],
+        content: Some(Content { media_type, schema, examples }),
+    };
+    Operation {
+        path: routes::REPORT,
+        method: "get",
+        id: "reportAttribution",
+        tag: Tag::Reading,
+        summary: "Report what events come to",
+        description: format!(
+            "Sales and what is taken back of them, leads and clicks, by time and by link, as of one moment. Leads count \
+             when they happen and clicks when they are clicked, each by its own link; everything that happens to an \
+             order counts for its sale's link, and only where there is a sale. Sums are exact. A report may have {} \
+             periods and {} rows.",
+            Periods::MAX,
+            Report::ROWS_MAX
+        ),
+        signed: Signed::Bound,
+        causes: &[Cause::Request, Cause::Signed, Cause::Query],
+        parameters: parameters(),
+        bodies: Vec::new(),
+        answers: vec![
+            content("application/json", reference::<ReportBody>(), reports::bodies()),
+            content(
+                "text/csv",
+                json!({
+                    "type": "string",
+                    "description": "A header, and a line for each row and currency. What is counted stands in the first of \
+                                    a row's lines alone, so that every column can be added up.",
+                }),
+                reports::texts(),
+            ),
+        ],
+    }
+}
+
+fn parameters() -> Vec<Value> {
+    let query = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "schema": schema });
+    let bound = || {
+        let bound = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].*)?$";
+        json!({ "type": "string", "pattern": bound, "examples": ["2026-01-01", "2026-01-01T00:00:00Z"] })
+    };
+    vec![
+        query(
+            "group_by",
+            "What rows are told apart by: one or two different ones of `day`, `week`, `month`, `url_id`, \
+             `domain_id`, `attribution`, separated by a comma, with one of the three times at most. Rows are sorted \
+             in this order.",
+            json!({
+                "type": "string",
+                "pattern": "^(day|week|month|url_id|domain_id|attribution)(,(day|week|month|url_id|domain_id|attribution))?$",
+                "default": "day",
+                "examples": ["url_id,day"],
+            }),
+        ),
+        query(
+            "from",
+            "The beginning: an instant, or a date in `tz`. Without it, such that the report has thirty days, the last \
+             one that in which its end lies.",
+            bound(),
+        ),
+        query(
+            "to",
+            "The end, which is not in the report: an instant, or a date in `tz`. Without it, now.",
+            bound(),
+        ),
+        query(
+            "tz",
+            "The zone whose days, weeks and months they are: a name of the IANA database.",
+            json!({ "type": "string", "default": "UTC", "examples": ["Europe/Paris"] }),
+        ),
+        query(
+            "basis",
+            "When what happens to an order counts: with its `sale` (default), or at its own time (`event`).",
+            reference::<ReportBasis>(),
+        ),
+        query(
+            "currency",
+            "Sales of this currency alone, and what happens to them. Leads and clicks have none: they count all the same.",
+            reference::<Currency>(),
+        ),
+        query(
+            "format",
+            "How it is written. Without it `Accept` decides.",
+            json!({ "type": "string", "enum": ["json", "csv"], "default": "json" }),
+        ),
+        parameter(REQUEST_ID),
+    ]
+}

@@ -1,0 +1,242 @@
+//! The orders that something happened to, read whole and one after the other.
+
+use chrono::{DateTime, Duration, NaiveDateTime, Utc};
+use diesel::connection::DefaultLoadingMode;
+use diesel::pg::PgRowByRowLoadingMode;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Nullable, Text, Timestamp};
+
+use super::{Scope, Stop, link, unreadable};
+use crate::domain::event::EventName;
+use crate::domain::instant;
+use crate::domain::money::{Currency, Money};
+use crate::domain::order::Fact;
+use crate::domain::report::{Basis, Credit, History, ReportQuery, Sale, Tally, status_refund_at};
+use crate::storage::{AnyConnection, StoreError};
+
+/// Something that happened to an order, beside its sale.
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    order_id: String,
+    #[diesel(sql_type = Timestamp)]
+    sold_at: NaiveDateTime,
+    #[diesel(sql_type = BigInt)]
+    sold_minor: i64,
+    #[diesel(sql_type = Text)]
+    sold_currency: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    url_id: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    domain_id: Option<String>,
+    #[diesel(sql_type = Text)]
+    event_name: String,
+    #[diesel(sql_type = Timestamp)]
+    occurred_at: NaiveDateTime,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    value_minor: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    currency: Option<String>,
+    /// The earliest time that a status told of a status refund, without its Z.
+    #[diesel(sql_type = Nullable<Text>)]
+    told: Option<String>,
+}
+
+/// The condition of the partial indexes on what takes sales back: spelled out, or they do not serve.
+macro_rules! reversing {
+    () => {
+        "event_name IN ('refund', 'status_refund', 'cancellation', 'reversal')"
+    };
+}
+
+/// Of the texts, `20:00:00` stands before `20:00:00.5` only without their Z.
+const TOLD: &str = "CASE WHEN r.event_name = 'status_refund' THEN (\
+     SELECT min(replace(o.status_updated_at, 'Z', '')) FROM order_statuses o \
+     WHERE o.merchant_id = r.merchant_id AND o.mode = r.mode AND o.order_id = r.order_id \
+     AND o.status IN ('returned', 'refunded') AND o.status_updated_at <> '') END";
+
+/// Where the two databases' texts differ.
+struct Dialect {
+    by_time: &'static str,
+    by_order: &'static str,
+    reversing_by_time: &'static str,
+    /// Tells sales of one instant apart, so that an order's lines stand together.
+    sale: &'static str,
+}
+
+const POSTGRES: Dialect = Dialect { by_time: "", by_order: "", reversing_by_time: "", sale: "s.event_id" };
+
+/// Without statistics it takes longer indexes; and in the order of the one by time nothing is sorted.
+const SQLITE: Dialect = Dialect {
+    by_time: "INDEXED BY events_by_time",
+    by_order: "INDEXED BY events_reversing_by_order",
+    reversing_by_time: "INDEXED BY events_reversing_by_time",
+    sale: "s.rowid",
+};
+
+/// Corrects the sales that were added: those in the report's time.
+pub fn correct_sold(
+    connection: &mut AnyConnection,
+    scope: Scope,
+    tally: &mut Tally<'_>,
+    query: &ReportQuery,
+) -> Result<(), Stop> {
+    let mut orders = Orders::new(query, tally);
+    macro_rules! lines {
+        ($dialect:expr) => {
+            sql_query(sold_text(&$dialect, query.basis))
+                .bind::<Text, _>(scope.merchant.to_string())
+                .bind::<Text, _>(scope.mode.as_str())
+                .bind::<Timestamp, _>(query.periods.from().naive_utc())
+                .bind::<Timestamp, _>(query.periods.to().naive_utc())
+                .bind::<Nullable<Text>, _>(query.currency.map(Currency::code))
+        };
+    }
+    match connection {
+        AnyConnection::Postgres(c) => orders.add(lines!(POSTGRES).load_iter::<_, PgRowByRowLoadingMode>(c)?),
+        AnyConnection::Sqlite(c) => orders.add(lines!(SQLITE).load_iter::<_, DefaultLoadingMode>(c)?),
+    }?;
+    orders.finish()
+}
+
+/// Corrects earlier sales by what happened to them in the report's time.
+pub fn correct_earlier(
+    connection: &mut AnyConnection,
+    scope: Scope,
+    tally: &mut Tally<'_>,
+    query: &ReportQuery,
+) -> Result<(), Stop> {
+    let (from, to) = (query.periods.from(), query.periods.to());
+    let mut orders = Orders::new(query, tally);
+    macro_rules! lines {
+        ($dialect:expr) => {
+            sql_query(earlier_text(&$dialect))
+                .bind::<Text, _>(scope.merchant.to_string())
+                .bind::<Text, _>(scope.mode.as_str())
+                .bind::<Timestamp, _>(from.naive_utc())
+                .bind::<Timestamp, _>(to.naive_utc())
+                .bind::<Text, _>(second(from))
+                .bind::<Text, _>(second(to + Duration::seconds(1)))
+                .bind::<Nullable<Text>, _>(query.currency.map(Currency::code))
+        };
+    }
+    match connection {
+        AnyConnection::Postgres(c) => orders.add(lines!(POSTGRES).load_iter::<_, PgRowByRowLoadingMode>(c)?),
+        AnyConnection::Sqlite(c) => orders.add(lines!(SQLITE).load_iter::<_, DefaultLoadingMode>(c)?),
+    }?;
+    orders.finish()
+}
+
+/// An instant's second as statuses' times begin with it: what is read by it is a little more.
+fn second(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
+fn columns(told: &str) -> String {
+    format!(
+        "SELECT s.order_id, s.occurred_at AS sold_at, s.value_minor AS sold_minor, s.currency AS sold_currency, \
+         s.url_id, s.domain_id, r.event_name, r.occurred_at, r.value_minor, r.currency, {told} AS told"
+    )
+}
+
+/// `CROSS JOIN`: SQLite reads the tables in this order, for PostgreSQL it is a join like others.
+fn sold_text(dialect: &Dialect, basis: Basis) -> String {
+    let Dialect { by_time, by_order, sale, .. } = dialect;
+    let told = if basis == Basis::Event { TOLD } else { "CAST(NULL AS TEXT)" };
+    format!(
+        "{columns} FROM events s {by_time} CROSS JOIN events r {by_order} \
+         WHERE s.merchant_id = $1 AND s.mode = $2 AND s.event_name IN ('sale', 'lead') AND s.event_name = 'sale' \
+         AND s.occurred_at >= $3 AND s.occurred_at < $4 AND ($5 IS NULL OR s.currency = $5) \
+         AND r.merchant_id = s.merchant_id AND r.mode = s.mode AND r.order_id = s.order_id AND r.{reversing} \
+         ORDER BY s.occurred_at, {sale}",
+        columns = columns(told),
+        reversing = reversing!(),
+    )
+}
+
+fn earlier_text(dialect: &Dialect) -> String {
+    let Dialect { by_order, reversing_by_time, .. } = dialect;
+    format!(
+        "{columns} FROM (\
+         SELECT order_id FROM events {reversing_by_time} WHERE merchant_id = $1 AND mode = $2 AND {reversing} \
+         AND occurred_at >= $3 AND occurred_at < $4 \
+         UNION SELECT order_id FROM order_statuses WHERE merchant_id = $1 AND mode = $2 \
+         AND status IN ('returned', 'refunded') AND status_updated_at >= $5 AND status_updated_at < $6) t \
+         CROSS JOIN events s CROSS JOIN events r {by_order} \
+         WHERE s.merchant_id = $1 AND s.mode = $2 AND s.order_id = t.order_id AND s.event_name = 'sale' \
+         AND s.own_id = '' AND s.occurred_at < $3 AND ($7 IS NULL OR s.currency = $7) \
+         AND r.merchant_id = $1 AND r.mode = $2 AND r.order_id = t.order_id AND r.{reversing} \
+         ORDER BY t.order_id",
+        columns = columns(TOLD),
+        reversing = reversing!(),
+    )
+}
+
+/// Puts lines together to orders: an order's stand one after the other.
+struct Orders<'q, 't, 'a> {
+    query: &'q ReportQuery,
+    tally: &'t mut Tally<'a>,
+    open: Option<(String, History<'q>)>,
+}
+
+impl<'q, 't, 'a> Orders<'q, 't, 'a> {
+    const fn new(query: &'q ReportQuery, tally: &'t mut Tally<'a>) -> Self {
+        Self { query, tally, open: None }
+    }
+
+    fn add(&mut self, lines: impl Iterator<Item = QueryResult<Line>>) -> Result<(), Stop> {
+        for line in lines {
+            let line = line?;
+            let (fact, at) = line.fact()?;
+            match &mut self.open {
+                Some((order, history)) if *order == line.order_id => history.add(fact, at),
+                _ => {
+                    let mut history = History::new(self.query, line.sale()?);
+                    history.add(fact, at);
+                    if let Some((_, done)) = self.open.replace((line.order_id, history)) {
+                        self.tally.correct(done)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Stop> {
+        if let Some((_, done)) = self.open {
+            self.tally.correct(done)?;
+        }
+        Ok(())
+    }
+}
+
+impl Line {
+    fn sale(&self) -> Result<Sale, StoreError> {
+        let url_id = link(self.url_id.as_deref())?;
+        let credit =
+            Credit { url_id, domain_id: link(self.domain_id.as_deref())?, attributed: url_id.is_some() };
+        Ok(Sale { at: self.sold_at.and_utc(), value: money(self.sold_minor, &self.sold_currency)?, credit })
+    }
+
+    fn fact(&self) -> Result<(Fact, DateTime<Utc>), StoreError> {
+        let name: EventName = self.event_name.parse().map_err(|_| unreadable(&self.event_name))?;
+        let value = match (self.value_minor, &self.currency) {
+            (Some(minor), Some(currency)) => Some(money(minor, currency)?),
+            _ => None,
+        };
+        let told = |text: &String| instant::parse(&format!("{text}Z")).map_err(|_| unreadable(text));
+        let at = match name {
+            EventName::StatusRefund => {
+                status_refund_at(self.occurred_at.and_utc(), self.told.as_ref().map(told).transpose()?)
+            }
+            _ => self.occurred_at.and_utc(),
+        };
+        Ok((Fact { name, value, differed: false }, at))
+    }
+}
+
+fn money(minor: i64, currency: &str) -> Result<Money, StoreError> {
+    let currency = currency.parse().map_err(|_| unreadable(currency))?;
+    Money::from_minor(minor, currency).map_err(|_| unreadable(&minor.to_string()))
+}

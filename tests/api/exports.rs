@@ -1,0 +1,243 @@
+//! Exports: what stands in them, and that they go on where the one before ended (contract section 12).
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use conversiond::domain::ids::KeyKind;
+use conversiond::domain::instant;
+use serde_json::{Value, json};
+
+use crate::support::exports::Exported;
+use crate::support::{Backend, Caller, Service, eventually, on_both_databases};
+
+pub const PATH: &str = "/api/v1/exports/events";
+
+pub async fn export(caller: &Caller, query: &str) -> Exported {
+    Exported::of(&caller.get(&format!("{PATH}{query}")).await)
+}
+
+pub async fn sale(caller: &Caller, order: &str) {
+    let event = json!({"externalOrderId": order, "amount": "1", "currency": "USD"});
+    assert_eq!(caller.post(&event).await.word(), "ACCEPTED");
+}
+
+/// Reports an event of every kind, with everything that may stand in one.
+async fn trade(service: &Service) {
+    let clicked = instant::parse("2026-06-01T11:00:00Z").unwrap();
+    let (token, foreign) = (service.token(clicked), service.token_for(service.setup().merchant(), clicked));
+    let sale = |order: &str, value: &str, currency: &str| {
+        json!({"event_name": "sale", "event_time": "2026-06-01T12:00:00Z",
+            "custom_data": {"order_id": order, "value": value, "currency": currency}})
+    };
+    let with = |mut event: Value, name: &str, value: Value| {
+        event[name] = value;
+        event
+    };
+    let events = [
+        with(
+            with(sale("O-1", "129.90", "USD"), "nim_ct", token.clone().into()),
+            "external_id",
+            "E,\"1\"".into(),
+        ),
+        with(sale("O-2", "1580", "JPY"), "nim_ct", "nonsense".into()),
+        with(sale("O-3", "0.001", "KWD"), "nim_ct", foreign.into()),
+        with(
+            with(sale("O-4", "1", "EUR"), "nim_ct", token.clone().into()),
+            "event_time",
+            "2026-09-01T12:00:00.5Z".into(),
+        ),
+        with(
+            with(sale("O-5", "1", "EUR"), "nim_ct", token.into()),
+            "event_time",
+            "2026-01-01T12:00:00.123456Z".into(),
+        ),
+        with(
+            sale("=O,\"6\" \u{2028}é", "0", "USD"),
+            "metadata",
+            json!({"text": "a,\"b\"\n\r\tc", "é": null}),
+        ),
+        json!({"event_name": "lead", "external_id": "L;1", "custom_data": {"value": "5.00", "currency": "usd"}}),
+        json!({"event_name": "refund", "external_id": "R-1", "custom_data": {"related_order_id": "O-1", "value": "1.50",
+            "currency": "USD"}}),
+        json!({"event_name": "refund", "external_id": "R-2", "custom_data": {"related_order_id": "O-1"}}),
+        json!({"event_name": "cancellation", "custom_data": {"related_order_id": "O-2"}}),
+        json!({"event_name": "reversal", "custom_data": {"related_order_id": "O-3"}}),
+    ];
+    for event in &events {
+        assert_eq!(service.caller.post(event).await.word(), "ACCEPTED", "{event}");
+        // Of one millisecond they would stand by chance.
+        service.clock.advance(TimeDelta::milliseconds(2));
+    }
+    let again = with(sale("O-4", "2", "EUR"), "event_time", "2026-09-01T12:00:00.5Z".into());
+    assert_eq!(service.caller.post(&again).await.word(), "DUPLICATE");
+    let returned = json!({"externalOrderId": "O-4", "status": "returned"}).to_string();
+    let answer = service
+        .caller
+        .post_to("/api/v1/order-status", "k-1", &returned, crate::support::caller::unix_now())
+        .await;
+    assert_eq!(answer.word(), "ACCEPTED");
+    service.clock.advance(TimeDelta::milliseconds(2));
+    // Line breaks between members, and a number that no float holds.
+    let spread = "{\"event_name\":\"lead\",\"external_id\":\"L-2\",\"metadata\":{\r\n  \"n\": 1.10000000000000000000001\n}}";
+    assert_eq!(service.caller.post_text(spread).await.word(), "ACCEPTED");
+}
+
+on_both_databases! {
+    async fn an_export_has_the_objects_of_the_list_oldest_first(backend: Backend) {
+        let service = Service::start(backend).await;
+        trade(&service).await;
+        service.setup().age_events();
+        let answer = service.caller.get(PATH).await;
+        let exported = Exported::of(&answer);
+        let list = service.caller.get("/api/v1/conversions").await;
+        let mut listed = list.at("/data").as_array().unwrap().clone();
+        listed.reverse();
+        assert_eq!(exported.events, listed);
+        assert_eq!(exported.events.len(), 13);
+        let attributions: BTreeSet<String> =
+            listed.iter().map(|event| event["attribution"]["reason"].as_str().unwrap_or("").to_owned()).collect();
+        assert_eq!(attributions.len(), 6, "{attributions:?}");
+        // To the byte, but for line breaks in a merchant's own object.
+        for line in answer.text.lines().take(12) {
+            assert!(list.text.contains(line), "{line}");
+        }
+        assert!(answer.text.contains("\"metadata\":{    \"n\": 1.10000000000000000000001 }"), "{}", answer.text);
+    }
+
+    async fn a_table_has_the_same_in_columns(backend: Backend) {
+        let service = Service::start(backend).await;
+        trade(&service).await;
+        service.setup().age_events();
+        let events = export(&service.caller, "").await;
+        let answer = service.caller.get(&format!("{PATH}?format=csv")).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/csv; charset=utf-8")));
+        let mut table = csv::ReaderBuilder::new().flexible(true).from_reader(answer.text.as_bytes());
+        let names: Vec<String> = table.headers().unwrap().iter().map(str::to_owned).collect();
+        let mut rows: Vec<Vec<String>> =
+            table.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
+        assert_eq!(rows.pop().unwrap(), ["#next_cursor", &events.cursor]);
+        assert_eq!(rows.len(), events.events.len());
+        let text = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        for (row, event) in rows.iter().zip(&events.events) {
+            assert_eq!(row.len(), names.len());
+            for (name, cell) in names.iter().zip(row) {
+                let attribution = &event["attribution"];
+                let expected = match name.as_str() {
+                    "attribution" => text(&attribution["status"]),
+                    "attribution_reason" => text(&attribution["reason"]),
+                    "click_id" | "url_id" | "domain_id" | "clicked_at" => text(&attribution[name]),
+                    "metadata" if !cell.is_empty() => {
+                        assert_eq!(serde_json::from_str::<Value>(cell).unwrap(), event["metadata"]);
+                        continue;
+                    }
+                    _ => text(&event[name]),
+                };
+                assert_eq!(cell, &expected, "{name} of {event}");
+            }
+        }
+        let members: usize = events.events[0].as_object().unwrap().len();
+        assert_eq!(names.len(), members + 5, "a member is no column");
+    }
+
+    async fn the_next_export_goes_on_where_the_one_before_ended(backend: Backend) {
+        let service = Service::start(backend).await;
+        let nothing = export(&service.caller, "").await;
+        assert_eq!(nothing.events, Vec::<Value>::new());
+        let mut cursor = nothing.cursor;
+        for round in 0..3 {
+            // Also of the other format.
+            let format = if round == 1 { "csv" } else { "ndjson" };
+            for n in 0..round {
+                sale(&service.caller, &format!("O-{round}-{n}")).await;
+                service.clock.advance(TimeDelta::milliseconds(2));
+            }
+            service.setup().age_events_where(&format!("order_id LIKE 'O-{round}-%'"));
+            let answer = service.caller.get(&format!("{PATH}?format={format}&cursor={cursor}")).await;
+            let lines: Vec<&str> = answer.text.lines().collect();
+            let events = lines.iter().filter(|line| line.contains("evt_")).count();
+            assert_eq!(events, round, "{}", answer.text);
+            let last = *lines.last().unwrap();
+            let next = last.strip_prefix("#next_cursor,").map_or_else(
+                || serde_json::from_str::<Value>(last).unwrap()["next_cursor"].as_str().unwrap().to_owned(),
+                str::to_owned,
+            );
+            // With nothing new it stays where it was.
+            let again = export(&service.caller, &format!("?cursor={next}")).await;
+            assert_eq!((again.events.len(), &again.cursor), (0, &next));
+            cursor = next;
+        }
+        assert_eq!(export(&service.caller, "").await.orders(), ["O-1-0", "O-2-0", "O-2-1"]);
+    }
+
+    async fn a_range_is_half_open_and_of_the_receipt(backend: Backend) {
+        let service = Service::start(backend).await;
+        for order in ["O-1", "O-2", "O-3"] {
+            sale(&service.caller, order).await;
+            service.clock.advance(TimeDelta::milliseconds(2));
+        }
+        service.setup().age_events();
+        let all = export(&service.caller, "").await;
+        let at = |n: usize| all.events[n]["received_at"].as_str().unwrap();
+        for (query, expected) in [
+            (format!("?from={}", at(1)), vec!["O-2", "O-3"]),
+            (format!("?to={}", at(1)), vec!["O-1"]),
+            (format!("?from={}&to={}", at(1), at(2)), vec!["O-2"]),
+            ("?from=2099-01-01T00:00:00Z".to_owned(), vec![]),
+            ("?to=1999-01-01T00:00:00Z".to_owned(), vec![]),
+            ("?from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59Z".to_owned(), vec!["O-1", "O-2", "O-3"]),
+        ] {
+            assert_eq!(export(&service.caller, &query).await.orders(), expected, "{query}");
+        }
+    }
+
+    async fn nobody_exports_another_merchants_or_modes_events(backend: Backend) {
+        let service = Service::start(backend).await;
+        let mut setup = service.setup();
+        let stranger = setup.merchant();
+        let stranger = setup.key(KeyKind::Live, Some(stranger));
+        let test_mode = setup.key(KeyKind::Test, Some(service.merchant));
+        for caller in [&stranger, &test_mode] {
+            eventually("the key is known", async || caller.get(PATH).await.status == 200).await;
+        }
+        sale(&service.caller, "O-live").await;
+        sale(&stranger, "O-stranger").await;
+        sale(&test_mode, "O-test").await;
+        setup.age_events();
+        for (caller, order) in [(&service.caller, "O-live"), (&stranger, "O-stranger"), (&test_mode, "O-test")] {
+            let exported = export(caller, "").await;
+            assert_eq!(exported.orders(), [order]);
+            for other in [&service.caller, &stranger, &test_mode].into_iter().filter(|c| c.key_id != caller.key_id) {
+                let answer = other.get(&format!("{PATH}?cursor={}", exported.cursor)).await;
+                assert_eq!((answer.status, answer.error_pointers()), (422, vec!["/cursor".to_owned()]));
+            }
+        }
+    }
+
+    async fn a_wrong_query_is_told_everything_that_is_wrong_with_it(backend: Backend) {
+        let service = Service::start(backend).await;
+        let cursor = export(&service.caller, "?from=2026-01-01T00:00:00Z").await.cursor;
+        let range = "from=2026-06-02T12:00:00Z&to=2026-06-02T12:00:00Z";
+        for (query, expected) in [
+            (format!("?format=xml&colour=red&limit=1&cursor={cursor}&{range}"),
+                vec!["/colour", "/cursor", "/format", "/limit", "/to"]),
+            ("?from=2026&to=now&format=".to_owned(), vec!["/format", "/from", "/to"]),
+            ("?format=csv&format=csv".to_owned(), vec!["/format"]),
+            (format!("?cursor={cursor}"), vec!["/cursor"]),
+            (format!("?cursor={cursor}&from=2026-01-01T00:00:01Z"), vec!["/cursor"]),
+            ("?cursor=".to_owned(), vec!["/cursor"]),
+        ] {
+            let answer = service.caller.get(&format!("{PATH}{query}")).await;
+            assert_eq!((answer.status, answer.word().as_str()), (422, "validation_failed"), "{query}");
+            assert_eq!(answer.error_pointers(), expected, "{query}");
+        }
+        // The same instant in other words is the same export.
+        let same = export(&service.caller, &format!("?cursor={cursor}&from=2026-01-01T01:00:00.000%2B01:00")).await;
+        assert_eq!(same.cursor, cursor);
+        let listed = service.caller.get("/api/v1/conversions?limit=1").await;
+        assert_eq!(listed.status, 200);
+    }
+}
