@@ -3,7 +3,7 @@
 //! description, so that none is forgotten.
 
 use chrono::TimeDelta;
-use conversiond::domain::ids::{ClickId, KeyKind};
+use conversiond::domain::ids::{ClickId, KeyKind, MerchantId};
 use conversiond::domain::instant;
 use conversiond::domain::signature::Form;
 use conversiond::system::SystemEntropy;
@@ -25,7 +25,7 @@ struct Owner {
     /// What they sell in, and nobody else.
     currency: &'static str,
     kind: KeyKind,
-    merchant: conversiond::domain::ids::MerchantId,
+    merchant: MerchantId,
     caller: Caller,
     /// The link that their sale is credited to.
     url: Uuid,
@@ -181,6 +181,9 @@ impl Owner {
         }
         let attempts = async || caller.get("/api/v1/attempts").await.at("/data").as_array().unwrap().clone();
         eventually("the refusal is journaled", async || attempts().await.len() == 6).await;
+        // Else they would be too new for an export.
+        let (merchant, mode) = (self.merchant, if self.kind == KeyKind::Live { "live" } else { "test" });
+        service.setup().age_events_where(&format!("merchant_id = '{merchant}' AND mode = '{mode}'"));
         let ids = |lines: &[Value], name: &str| -> Vec<String> {
             lines.iter().map(|line| line[name].as_str().unwrap().to_owned()).collect()
         };

@@ -113,9 +113,17 @@ impl Order {
         } else {
             0
         };
-        let over = self.has(&Kind::Cancellation) || self.has(&Kind::Reversal);
+        let over = self.is_cancelled() || self.is_reversed();
         let net = if over { 0 } else { (sold - refunded).max(0) };
         Some((currency, [sold, refunded, net]))
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.has(&Kind::Cancellation)
+    }
+
+    pub fn is_reversed(&self) -> bool {
+        self.has(&Kind::Reversal)
     }
 
     fn has(&self, kind: &Kind) -> bool {
@@ -142,8 +150,8 @@ impl Order {
         let a_refund =
             self.refunds_in(currency).is_some() || self.whole_refund() || self.has(&Kind::StatusRefund);
         match () {
-            () if self.has(&Kind::Reversal) => "reversed",
-            () if self.has(&Kind::Cancellation) => "cancelled",
+            () if self.is_reversed() => "reversed",
+            () if self.is_cancelled() => "cancelled",
             () if a_refund && refunded >= sold => "refunded",
             () if refunded > 0 => "partially_refunded",
             () => "open",
