@@ -16,7 +16,7 @@ use crate::support::{Backend, Caller, Service, eventually, on_both_databases};
 
 pub const PATH: &str = "/api/v1/conversions/bulk";
 pub const JSON: &str = "application/json";
-const NDJSON: &str = "application/x-ndjson";
+pub const NDJSON: &str = "application/x-ndjson";
 
 /// The text of a bulk request of these rows.
 pub fn bulk_of(rows: &[String]) -> String {

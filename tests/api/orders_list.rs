@@ -8,15 +8,20 @@ use conversiond::domain::time::Clock as _;
 use serde_json::{Value, json};
 
 use super::orders::{order, post, refund, sale, whole};
-use crate::support::{Backend, Service, on_both_databases};
+use crate::support::{Backend, Caller, Service, on_both_databases};
 
 /// The ids of all pages of a list, in order; `limit` is each page's.
 async fn ids(service: &Service, query: &str, limit: usize) -> Vec<String> {
+    ids_of(&service.caller, query, limit).await
+}
+
+/// The same for any caller.
+pub async fn ids_of(caller: &Caller, query: &str, limit: usize) -> Vec<String> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
         let target = format!("/api/v1/orders?{query}&limit={limit}{cursor}");
-        let page = service.caller.get(&target).await;
+        let page = caller.get(&target).await;
         assert_eq!(page.status, 200, "{target} -> {}", page.text);
         let data = page.at("/data");
         let data = data.as_array().unwrap();

@@ -179,7 +179,11 @@ impl Caller {
         // What callers see is tested there: all of it must be in the API's description.
         if env!("CARGO_CRATE_NAME") == "api" {
             Contract::shared().check_answer(method.as_str(), target, &answer);
-            Contract::shared().check_taken(method.as_str(), target, body, &answer);
+            // A line of NDJSON is JSON, too, but not the JSON that is described.
+            let lines = headers.iter().any(|(_, value)| value.contains("ndjson"));
+            if !lines {
+                Contract::shared().check_taken(method.as_str(), target, body, &answer);
+            }
         }
         Ok(answer)
     }
