@@ -15,7 +15,7 @@ use conversiond::domain::submission::{
 use conversiond::storage::submissions::WriteContext;
 use conversiond::storage::writer::{BatchStore as _, DatabaseStore};
 use conversiond::storage::{Connector, Purpose};
-use conversiond::system::SystemEntropy;
+use conversiond::system::{SystemClock, SystemEntropy};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -26,7 +26,8 @@ use crate::support::{Backend, TestDatabase, on_both_databases};
 fn open(backend: Backend) -> (TestDatabase, DatabaseStore, Setup) {
     let database = backend.database();
     let setup = Setup::new(&database, "");
-    let store = DatabaseStore::connect(Connector::new(database.config("").database), Purpose::Write).unwrap();
+    let connector = Connector::new(database.config("").database);
+    let store = DatabaseStore::connect(connector, Purpose::Write, Arc::new(SystemClock)).unwrap();
     (database, store, setup)
 }
 
