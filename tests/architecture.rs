@@ -23,7 +23,7 @@ const LIBRARIES: [(&str, &[&str]); 8] = [
     ("figment", &["config"]),
     ("clap", &["cli"]),
     ("schemars", &["http"]),
-    ("csv", &["http"]),
+    ("csv", &["ingest", "http"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
