@@ -20,6 +20,7 @@ pub struct Reader {
     pool: Pool<Manager>,
     connector: Connector,
     permits: Arc<Semaphore>,
+    long: Arc<Semaphore>,
     wait: Duration,
     runtime: Handle,
 }
@@ -54,8 +55,10 @@ impl Reader {
             .connection_timeout(wait)
             .error_handler(Box::new(Quiet))
             .build_unchecked(Manager(connector.clone()));
-        let permits = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
-        Self { pool, connector, permits, wait, runtime }
+        let size = usize::try_from(size).unwrap_or(1);
+        let permits = Arc::new(Semaphore::new(size));
+        let long = Arc::new(Semaphore::new((size / 2).max(1)));
+        Self { pool, connector, permits, long, wait, runtime }
     }
 
     /// Runs a query.
@@ -68,6 +71,28 @@ impl Reader {
         F: FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
     {
         self.blocking(|Self { pool, .. }| pooled(&pool)?.read(query)).await
+    }
+
+    /// Runs queries that may take seconds. They have half of the connections at most, so that the others
+    /// stay for short ones.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_long<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let turn = tokio::time::timeout(self.wait, self.long.clone().acquire_owned())
+            .await
+            .map_err(|_| StoreError::Overloaded("as many long queries run as may"))?
+            .map_err(|_| StoreError::ShuttingDown)?;
+        // It lasts as long as the query, whether or not the caller still waits.
+        self.run(move |connection| {
+            let _turn = turn;
+            query(connection)
+        })
+        .await
     }
 
     /// How far an export may go now, so far behind the present.

@@ -160,6 +160,39 @@ on_both_databases! {
         assert_eq!(open.into_iter().collect::<BTreeSet<_>>(), expected);
     }
 
+    async fn sales_are_found_behind_thousands_of_leads(backend: Backend) {
+        let service = Service::start(backend).await;
+        for n in 0..2 {
+            post(&service.caller, &sale(&format!("O-{n}"), "10", "EUR")).await;
+        }
+        let leads: Vec<Value> =
+            (0..3_000).map(|n| json!({"event_name": "lead", "external_id": format!("L-{n}")})).collect();
+        for chunk in leads.chunks(1_000) {
+            bulk(&service, chunk).await;
+        }
+        for query in ["", "state=open"] {
+            for limit in [1, 100] {
+                assert_eq!(ids(&service, query, limit).await, ["O-1", "O-0"], "{query}");
+            }
+        }
+    }
+
+    async fn an_order_of_more_than_a_timeline_holds_has_all_of_its_figures(backend: Backend) {
+        let service = Service::start(backend).await;
+        let refunds: Vec<Value> = (0..2_100).map(|n| refund("O-1", &format!("R-{n}"), "0.01", "EUR")).collect();
+        for chunk in refunds.chunks(1_000) {
+            bulk(&service, chunk).await;
+        }
+        post(&service.caller, &sale("O-1", "100", "EUR")).await;
+        let found = order(&service.caller, "O-1").await;
+        assert_eq!((&found["refunded"], &found["timeline_truncated"]), (&json!("21.00"), &json!(true)));
+        let timeline = found["timeline"].as_array().unwrap();
+        assert_eq!((timeline.len(), &timeline[0]["event_name"]), (1_000, &json!("sale")));
+        let listed = service.caller.get("/api/v1/orders").await;
+        assert_eq!(listed.at("/data/0/timeline"), json!(timeline[..100]));
+        assert_eq!(listed.at("/data/0/net"), "79.00");
+    }
+
     async fn a_wrong_query_is_refused_with_every_error_at_once(backend: Backend) {
         let service = Service::start(backend).await;
         for n in 0..2 {

@@ -54,15 +54,26 @@ pub enum Moment {
 }
 
 impl Timeline {
-    /// How many moments a timeline holds.
+    /// How many moments the timeline of an order read by itself holds.
     pub const MOMENTS_MAX: usize = 1_000;
 
-    /// The earliest of these, by when they happened.
-    pub fn of(mut moments: Vec<Moment>) -> Self {
-        moments.sort_by_key(Moment::place);
-        let truncated = moments.len() > Self::MOMENTS_MAX;
-        moments.truncate(Self::MOMENTS_MAX);
-        Self { moments, truncated }
+    /// How many that of an order in a list holds.
+    pub const LISTED_MOMENTS_MAX: usize = 100;
+
+    /// Adds a moment, of which the timeline is to hold the `max` earliest: it takes memory for twice as
+    /// many, however many there are.
+    pub fn add(&mut self, moment: Moment, max: usize) {
+        self.moments.push(moment);
+        if self.moments.len() >= 2 * max {
+            self.cut(max);
+        }
+    }
+
+    /// Sorts the moments by when they happened, and leaves out all but the `max` earliest.
+    pub fn cut(&mut self, max: usize) {
+        self.moments.sort_by_key(Moment::place);
+        self.truncated |= self.moments.len() > max;
+        self.moments.truncate(max);
     }
 }
 

@@ -41,7 +41,7 @@ pub struct OrderBody<'a> {
     flags: Vec<&'static str>,
     /// The sale's attribution, which everything that takes the sale back inherits; `null` without a sale.
     attribution: Option<AttributionBody<'a>>,
-    /// What happened, the earliest first.
+    /// What happened, the earliest first: up to 1,000 moments, in lists up to 100.
     timeline: Vec<MomentBody<'a>>,
     /// Whether there is more than the timeline holds; the figures are of everything.
     timeline_truncated: bool,

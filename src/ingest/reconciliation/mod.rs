@@ -70,7 +70,7 @@ impl Ingest {
         mode: Mode,
         read: impl FnOnce() -> Result<Books, Rejection> + Send + 'static,
     ) -> Result<Reconciliation, ReconcileError> {
-        let found = self.reader.run(move |c| match read() {
+        let found = self.reader.run_long(move |c| match read() {
             Ok(books) => reconcile(c, merchant, mode, books).map(Ok),
             Err(rejection) => Ok(Err(rejection)),
         });

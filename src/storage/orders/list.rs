@@ -7,7 +7,7 @@ use super::load;
 use crate::domain::attribution::Attribution;
 use crate::domain::ids::{EventId, MerchantId};
 use crate::domain::merchant::Mode;
-use crate::domain::order::{Flag, Order, State};
+use crate::domain::order::{Flag, Order, State, Timeline};
 use crate::storage::{AnyConnection, Page, StoreError};
 
 /// How many candidates are read at once.
@@ -15,6 +15,9 @@ const CHUNK: i64 = 250;
 
 /// How many orders one page may look at: most of them may not fit the filter.
 const ORDERS_MAX: usize = 2_000;
+
+/// How many searches for candidates a page may make. Each looks at a bounded number of events.
+const SEARCHES_MAX: usize = 10;
 
 /// How many moments one page may hold; the orders that have the more go to the next.
 const MOMENTS_MAX: usize = 20_000;
@@ -56,14 +59,15 @@ pub fn list(
 ) -> Result<Scan, StoreError> {
     let wanted = usize::try_from(page.limit).unwrap_or(0);
     let (mut orders, mut before) = (Vec::with_capacity(wanted), page.before);
-    let (mut looked_at, mut moments) = (0, 0);
+    let (mut looked_at, mut searches, mut moments) = (0, 0, 0);
     // Of all orders each fits; of others there is no knowing how many.
     let chunk = if filter.driver() == Driver::All { page.limit.min(CHUNK) } else { CHUNK };
     loop {
         let Candidates { found, rest } =
             candidates(connection, (merchant, mode), filter.driver(), before, chunk)?;
+        let ids_found = found.len();
         let ids: Vec<&str> = found.iter().map(|(_, id)| id.as_str()).collect();
-        let mut loaded = load(connection, merchant, mode, &ids)?;
+        let mut loaded = load(connection, merchant, mode, &ids, Timeline::LISTED_MOMENTS_MAX)?;
         for (place, id) in found {
             let Some(order) = loaded.remove(&id).filter(|order| filter.holds(order)) else { continue };
             moments += order.timeline.moments.len();
@@ -72,10 +76,11 @@ pub fn list(
                 return Ok(Scan { orders, stopped_at: Some(place) });
             }
         }
-        looked_at += usize::try_from(chunk).unwrap_or(0);
+        looked_at += ids_found;
+        searches += 1;
         match rest {
             None => return Ok(Scan { orders, stopped_at: None }),
-            Some(place) if looked_at >= ORDERS_MAX || filter.is_searching_link() => {
+            Some(place) if looked_at >= ORDERS_MAX || searches >= SEARCHES_MAX => {
                 return Ok(Scan { orders, stopped_at: Some(place) });
             }
             Some(place) => before = Some(place),
@@ -104,10 +109,6 @@ impl Filter {
             (None, Some(State::Open), None) => Driver::Sales,
             (None, None, None) => Driver::All,
         }
-    }
-
-    fn is_searching_link(&self) -> bool {
-        matches!(self.driver(), Driver::Link(_))
     }
 
     fn holds(&self, order: &Order) -> bool {

@@ -1,14 +1,16 @@
-//! Reading orders whole.
+//! Reading orders whole, however many events they have: row by row.
 
 use std::collections::HashMap;
 
+use diesel::connection::DefaultLoadingMode;
+use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 
 use super::row::{EventRow, StatusRow};
 use crate::domain::attribution::Attribution;
 use crate::domain::ids::{ExternalId, MerchantId};
 use crate::domain::merchant::Mode;
-use crate::domain::order::{Ledger, Moment, Order, Timeline};
+use crate::domain::order::{Ledger, Order, Timeline};
 use crate::storage::schema::{events, order_statuses};
 use crate::storage::{AnyConnection, StoreError};
 
@@ -20,71 +22,112 @@ pub const ORDERS_AT_ONCE: usize = 500;
 struct Draft {
     ledger: Ledger,
     attribution: Option<Attribution>,
-    moments: Vec<Moment>,
+    timeline: Timeline,
 }
 
-/// A merchant's orders of these ids, as far as there are any.
+/// Orders that are being added up, and how many moments each is to hold.
+struct Drafts {
+    orders: HashMap<String, Draft>,
+    moments_max: usize,
+}
+
+/// A merchant's orders of these ids, as far as there are any, with so many moments each.
 pub fn load(
     connection: &mut AnyConnection,
     merchant: MerchantId,
     mode: Mode,
     ids: &[&str],
+    moments_max: usize,
 ) -> Result<HashMap<String, Order>, StoreError> {
-    let mut drafts: HashMap<String, Draft> = HashMap::with_capacity(ids.len());
+    let mut drafts = Drafts { orders: HashMap::with_capacity(ids.len()), moments_max };
     for ids in ids.chunks(ORDERS_AT_ONCE) {
-        for row in events_of(connection, merchant, mode, ids)? {
-            let draft = drafts.entry(row.order_id.clone()).or_default();
-            let part = row.into_part()?;
-            draft.ledger.add(part.fact);
-            draft.moments.push(part.moment);
-            draft.attribution = draft.attribution.or(part.attribution);
+        drafts.read_events(connection, merchant, mode, ids)?;
+        drafts.read_statuses(connection, merchant, mode, ids)?;
+    }
+    let orders = drafts.orders.into_iter().filter(|(_, draft)| draft.ledger.is_order());
+    orders.map(|(id, draft)| Ok((id.clone(), draft.finish(&id, mode, moments_max)?))).collect()
+}
+
+impl Drafts {
+    fn read_events(
+        &mut self,
+        connection: &mut AnyConnection,
+        merchant: MerchantId,
+        mode: Mode,
+        ids: &[&str],
+    ) -> Result<(), StoreError> {
+        macro_rules! rows {
+            () => {
+                events::table
+                    .filter(events::merchant_id.eq(merchant.to_string()))
+                    .filter(events::mode.eq(mode.as_str()))
+                    .filter(events::order_id.eq_any(ids.iter().copied()))
+                    .select(EventRow::as_select())
+            };
         }
-        for row in statuses_of(connection, merchant, mode, ids)? {
-            let draft = drafts.entry(row.order_id.clone()).or_default();
-            draft.moments.push(row.into_moment()?);
+        match connection {
+            AnyConnection::Postgres(c) => {
+                rows!().load_iter::<EventRow, PgRowByRowLoadingMode>(c)?.try_for_each(|row| self.event(row?))
+            }
+            AnyConnection::Sqlite(c) => {
+                rows!().load_iter::<EventRow, DefaultLoadingMode>(c)?.try_for_each(|row| self.event(row?))
+            }
         }
     }
-    let orders = drafts.into_iter().filter(|(_, draft)| draft.ledger.is_order());
-    orders.map(|(id, draft)| Ok((id.clone(), draft.finish(&id, mode)?))).collect()
-}
 
-fn events_of(
-    connection: &mut AnyConnection,
-    merchant: MerchantId,
-    mode: Mode,
-    ids: &[&str],
-) -> QueryResult<Vec<EventRow>> {
-    events::table
-        .filter(events::merchant_id.eq(merchant.to_string()))
-        .filter(events::mode.eq(mode.as_str()))
-        .filter(events::order_id.eq_any(ids.iter().copied()))
-        .select(EventRow::as_select())
-        .load(connection)
-}
+    fn read_statuses(
+        &mut self,
+        connection: &mut AnyConnection,
+        merchant: MerchantId,
+        mode: Mode,
+        ids: &[&str],
+    ) -> Result<(), StoreError> {
+        macro_rules! rows {
+            () => {
+                order_statuses::table
+                    .filter(order_statuses::merchant_id.eq(merchant.to_string()))
+                    .filter(order_statuses::mode.eq(mode.as_str()))
+                    .filter(order_statuses::order_id.eq_any(ids.iter().copied()))
+                    .select(StatusRow::as_select())
+            };
+        }
+        match connection {
+            AnyConnection::Postgres(c) => rows!()
+                .load_iter::<StatusRow, PgRowByRowLoadingMode>(c)?
+                .try_for_each(|row| self.status(row?)),
+            AnyConnection::Sqlite(c) => {
+                rows!().load_iter::<StatusRow, DefaultLoadingMode>(c)?.try_for_each(|row| self.status(row?))
+            }
+        }
+    }
 
-fn statuses_of(
-    connection: &mut AnyConnection,
-    merchant: MerchantId,
-    mode: Mode,
-    ids: &[&str],
-) -> QueryResult<Vec<StatusRow>> {
-    order_statuses::table
-        .filter(order_statuses::merchant_id.eq(merchant.to_string()))
-        .filter(order_statuses::mode.eq(mode.as_str()))
-        .filter(order_statuses::order_id.eq_any(ids.iter().copied()))
-        .select(StatusRow::as_select())
-        .load(connection)
+    fn event(&mut self, row: EventRow) -> Result<(), StoreError> {
+        let draft = self.orders.entry(row.order_id.clone()).or_default();
+        let part = row.into_part()?;
+        draft.ledger.add(part.fact);
+        draft.timeline.add(part.moment, self.moments_max);
+        draft.attribution = draft.attribution.or(part.attribution);
+        Ok(())
+    }
+
+    fn status(&mut self, row: StatusRow) -> Result<(), StoreError> {
+        let draft = self.orders.entry(row.order_id.clone()).or_default();
+        draft.timeline.add(row.into_moment()?, self.moments_max);
+        Ok(())
+    }
 }
 
 impl Draft {
-    fn finish(self, id: &str, mode: Mode) -> Result<Order, StoreError> {
+    fn finish(self, id: &str, mode: Mode, moments_max: usize) -> Result<Order, StoreError> {
         let unreadable = |_| StoreError::Unusable(format!("{id:?} in the database is no order id"));
+        let mut timeline = self.timeline;
+        timeline.cut(moments_max);
         Ok(Order {
             id: ExternalId::parse(id).map_err(unreadable)?,
             mode,
             figures: self.ledger.figures(),
             attribution: self.attribution,
-            timeline: Timeline::of(self.moments),
+            timeline,
         })
     }
 }

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::Mode;
-use crate::domain::order::Order;
+use crate::domain::order::{Order, Timeline};
 use crate::storage::{AnyConnection, StoreError};
 
 /// One of a merchant's orders; `None` where leads are all that is known of it.
@@ -24,6 +24,7 @@ pub fn find(
     mode: Mode,
     order: &str,
 ) -> Result<Option<Order>, StoreError> {
-    let mut found: HashMap<String, Order> = load(connection, merchant, mode, &[order])?;
+    let mut found: HashMap<String, Order> =
+        load(connection, merchant, mode, &[order], Timeline::MOMENTS_MAX)?;
     Ok(found.remove(order))
 }
