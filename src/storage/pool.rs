@@ -20,6 +20,8 @@ pub struct Reader {
     pool: Pool<Manager>,
     connector: Connector,
     permits: Arc<Semaphore>,
+    /// For what needs no connection.
+    computing: Arc<Semaphore>,
     wait: Duration,
     runtime: Handle,
 }
@@ -54,8 +56,8 @@ impl Reader {
             .connection_timeout(wait)
             .error_handler(Box::new(Quiet))
             .build_unchecked(Manager(connector.clone()));
-        let permits = Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
-        Self { pool, connector, permits, wait, runtime }
+        let permits = || Arc::new(Semaphore::new(usize::try_from(size).unwrap_or(1)));
+        Self { pool, connector, permits: permits(), computing: permits(), wait, runtime }
     }
 
     /// Runs a query.
@@ -68,6 +70,20 @@ impl Reader {
         F: FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
     {
         self.blocking(|Self { pool, .. }| pooled(&pool)?.read(query)).await
+    }
+
+    /// Does what takes long without a connection, so that none waits for it meanwhile: as much at a
+    /// time as there are connections.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when no turn came in time.
+    pub async fn compute<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let busy = "too much else is being worked on";
+        self.with_permit(&self.computing, busy, |_| Ok(work())).await
     }
 
     /// How far an export may go now, so far behind the present.
@@ -88,9 +104,22 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
     {
-        let permit = tokio::time::timeout(self.wait, self.permits.clone().acquire_owned())
+        self.with_permit(&self.permits, "every reading connection is in use", work).await
+    }
+
+    async fn with_permit<T, F>(
+        &self,
+        permits: &Arc<Semaphore>,
+        busy: &'static str,
+        work: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permit = tokio::time::timeout(self.wait, Arc::clone(permits).acquire_owned())
             .await
-            .map_err(|_| StoreError::Overloaded("every reading connection is in use"))?
+            .map_err(|_| StoreError::Overloaded(busy))?
             .map_err(|_| StoreError::ShuttingDown)?;
         let reader = self.clone();
         let span = tracing::Span::current();
