@@ -37,7 +37,7 @@ impl Ingest {
         rows_max: usize,
     ) -> Result<Prepared, IngestError> {
         let texts = match format {
-            BulkFormat::Json => rows_of_json(call.body)?,
+            BulkFormat::Json => rows_of_json(call.body, rows_max)?,
             BulkFormat::Ndjson => lines(call.body),
         };
         check_count(texts.len(), rows_max, format)?;
@@ -68,7 +68,7 @@ impl Ingest {
     }
 }
 
-fn rows_of_json(body: &[u8]) -> Result<Vec<&[u8]>, Rejection> {
+fn rows_of_json(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Rejection> {
     let invalid = |pointer: &str, code, message: &str| {
         Err(Rejection::Invalid(vec![FieldError {
             pointer: pointer.to_owned(),
@@ -76,8 +76,9 @@ fn rows_of_json(body: &[u8]) -> Result<Vec<&[u8]>, Rejection> {
             message: message.to_owned(),
         }]))
     };
-    match json::elements_of(body, "rows").map_err(Rejection::MalformedJson)? {
+    match json::elements_of(body, "rows", max).map_err(Rejection::MalformedJson)? {
         Elements::Found(rows) => Ok(rows.into_iter().map(str::as_bytes).collect()),
+        Elements::TooMany(count) => invalid("/rows", "too_many", &too_many(count, max)),
         Elements::Absent => invalid("/rows", "required", "is required"),
         Elements::NoArray => invalid("/rows", "wrong_type", "must be an array"),
         Elements::NoObject => invalid("", "wrong_type", "must be an object with rows"),
@@ -96,10 +97,14 @@ fn check_count(count: usize, max: usize, format: BulkFormat) -> Result<(), Rejec
     };
     let (code, message) = match count {
         0 => ("too_few", "must hold at least one row".to_owned()),
-        count if count > max => ("too_many", format!("may hold {max} rows, not {count}")),
+        count if count > max => ("too_many", too_many(count, max)),
         _ => return Ok(()),
     };
     Err(Rejection::Invalid(vec![FieldError { pointer: pointer.to_owned(), code, message }]))
+}
+
+fn too_many(count: usize, max: usize) -> String {
+    format!("may hold {max} rows, not {count}")
 }
 
 fn read_row(text: &[u8], context: &ParseContext) -> ReadRow {

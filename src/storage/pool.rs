@@ -20,6 +20,7 @@ pub struct Reader {
     pool: Pool<Manager>,
     connector: Connector,
     permits: Arc<Semaphore>,
+    /// For what takes long.
     long: Arc<Semaphore>,
     wait: Duration,
     runtime: Handle,
@@ -95,6 +96,20 @@ impl Reader {
         .await
     }
 
+    /// Does what takes long without a connection, so that none waits for it meanwhile: as much at a
+    /// time as long queries run.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`] when no turn came in time.
+    pub async fn compute<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let busy = "too much else is being worked on";
+        self.with_permit(&self.long, busy, |_| Ok(work())).await
+    }
+
     /// How far an export may go now, so far behind the present.
     ///
     /// # Errors
@@ -113,9 +128,22 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
     {
-        let permit = tokio::time::timeout(self.wait, self.permits.clone().acquire_owned())
+        self.with_permit(&self.permits, "every reading connection is in use", work).await
+    }
+
+    async fn with_permit<T, F>(
+        &self,
+        permits: &Arc<Semaphore>,
+        busy: &'static str,
+        work: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permit = tokio::time::timeout(self.wait, Arc::clone(permits).acquire_owned())
             .await
-            .map_err(|_| StoreError::Overloaded("every reading connection is in use"))?
+            .map_err(|_| StoreError::Overloaded(busy))?
             .map_err(|_| StoreError::ShuttingDown)?;
         let reader = self.clone();
         let span = tracing::Span::current();

@@ -127,14 +127,15 @@ on_both_databases! {
 
     async fn sales_of_one_instant_are_all_compared_however_many(backend: Backend) {
         let service = Service::start(backend).await;
-        for part in 0..3 {
+        // More than are read at once.
+        for part in 0..7 {
             let rows: Vec<Value> = (0..800).map(|n| sale(&format!("O-{}", part * 800 + n), "10", "EUR")).collect();
             let (path, body) = ("/api/v1/conversions/bulk", json!({"rows": rows}).to_string());
             assert_eq!(send(&service.caller, path, "application/json", &body).await.at("/summary/accepted"), 800);
         }
-        let rows: Vec<Value> = (0..2_400).map(|n| json!({"order_id": format!("O-{n}"), "net": "10"})).collect();
+        let rows: Vec<Value> = (0..5_600).map(|n| json!({"order_id": format!("O-{n}"), "net": "10"})).collect();
         let answer = reconcile(&service.caller, &rows.into()).await;
-        assert_eq!(answer.at("/summary"), summary(&[("compared", 2_400), ("matched", 2_400)]));
+        assert_eq!(answer.at("/summary"), summary(&[("compared", 5_600), ("matched", 5_600)]));
     }
 
     async fn csv_and_ndjson_are_taken_with_their_period_in_the_query(backend: Backend) {
@@ -151,6 +152,18 @@ on_both_databases! {
         }
     }
 
+    async fn an_order_whose_row_cannot_be_read_is_not_missing_there(backend: Backend) {
+        let service = Service::start(backend).await;
+        post(&service.caller, &sale("O-1", "10.00", "EUR")).await;
+        for value in [json!("10,00"), json!("10.00")] {
+            let read = u64::from(value == "10.00");
+            let answer = reconcile(&service.caller, &json!([{"order_id": "O-1", "value": value}])).await;
+            assert_eq!(answer.at("/summary"),
+                summary(&[("compared", read), ("matched", read), ("unreadable", 1 - read)]));
+            assert_eq!(answer.at("/differences"), json!([]));
+        }
+    }
+
     async fn books_unreadable_as_a_whole_are_refused_with_every_error(backend: Backend) {
         let service = Service::start(backend).await;
         let cases = [
@@ -160,6 +173,7 @@ on_both_databases! {
             ("", "text/csv", "order_id\n", 422, "/from /to"),
             ("?from=2025-12-01T00:00:00Z&to=2025-11-01T00:00:00Z&zone=x", "text/csv", "order_id\n", 422, "/to /zone"),
             (&format!("?{NOVEMBER}"), "text/csv", "value\n", 422, "/order_id"),
+            (&format!("?{NOVEMBER}"), "text/csv", "net,order_id,net\n1,A,2\n", 422, "/net"),
             (&format!("?{NOVEMBER}"), "text/plain", "order_id\n", 415, ""),
             (&format!("?{NOVEMBER}"), "text/csv", "", 400, ""),
         ];

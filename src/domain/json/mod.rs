@@ -1,7 +1,7 @@
 //! Strict JSON: what two parsers could read differently is refused (contract section 4.1).
 //!
 //! Duplicate member names at any depth, nesting deeper than [`DEPTH_MAX`], NUL and lone surrogates
-//! are errors. Numbers keep their literal digits, so that money never goes through a float.
+//! are errors, and so is an object of more than [`MEMBERS_MAX`] members. Numbers keep their literal digits, so that money never goes through a float.
 
 mod elements;
 
@@ -9,13 +9,16 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub use elements::{Elements, elements_of, text_in};
 
 /// The deepest nesting taken: the outermost value is at depth 1.
 pub const DEPTH_MAX: usize = 16;
+
+/// The most members of one object: each takes several times its text in memory.
+pub const MEMBERS_MAX: usize = 100_000;
 
 /// A JSON value that borrows from the text it was read from.
 #[derive(Debug, Clone, PartialEq)]
@@ -228,7 +231,7 @@ fn write_string(text: &str, out: &mut String) {
 #[derive(serde::Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// All members of an object, duplicates included.
+/// All members of an object, duplicates included; more than [`MEMBERS_MAX`] are an error.
 struct RawMembers<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for RawMembers<'de> {
@@ -245,6 +248,11 @@ impl<'de> Deserialize<'de> for RawMembers<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
                 while let Some((Text(name), raw)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                    if members.len() == MEMBERS_MAX {
+                        return Err(A::Error::custom(format_args!(
+                            "an object may hold {MEMBERS_MAX} members"
+                        )));
+                    }
                     members.push((name, raw));
                 }
                 Ok(RawMembers(members))

@@ -4,14 +4,16 @@ mod compare;
 mod row;
 
 pub use compare::{Difference, Finding, compare};
-pub use row::{Amount, Row, UnreadableRow, read_row};
+pub use row::{Amount, ROW_BYTES_MAX, Row, UnreadableRow, read_row};
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
 use super::event::FieldError;
 use super::ids::ExternalId;
 
-/// The most rows that one reconciliation takes.
+/// The most rows that one reconciliation takes, readable or not.
 pub const ROWS_MAX: usize = 100_000;
 
 /// How many differences are listed; all are counted.
@@ -33,6 +35,8 @@ pub struct Books {
     pub unreadable: Vec<UnreadableRow>,
     /// How many could not.
     pub unreadable_count: u64,
+    /// The orders of all that could not, as far as those could be told: the merchant has them.
+    pub unreadable_orders: HashSet<String>,
 }
 
 /// Counts of what was found.

@@ -6,6 +6,9 @@ use crate::domain::json;
 use crate::domain::money::{Currency, Decimal, Money, Total};
 use crate::domain::order::State;
 
+/// The longest row written as JSON, in bytes: as long as a single callback.
+pub const ROW_BYTES_MAX: usize = 65_536;
+
 /// What the merchant says of an order; what it leaves out is not compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -63,6 +66,8 @@ impl Amount {
 pub struct UnreadableRow {
     /// Where it stands, from 1; a line of a file.
     pub line: u64,
+    /// Its order, if that could be told.
+    pub order: Option<ExternalId>,
     /// Why.
     pub errors: Vec<FieldError>,
 }
@@ -72,10 +77,17 @@ pub struct UnreadableRow {
 /// # Errors
 /// With all that is wrong with it.
 pub fn read_row(line: u64, text: &[u8]) -> Result<Row, UnreadableRow> {
-    parse(line, text).map_err(|errors| UnreadableRow { line, errors })
+    parse(line, text).map_err(|errors| {
+        let order = json::text_in(text, "order_id").and_then(|order| ExternalId::parse(&order).ok());
+        UnreadableRow { line, order, errors }
+    })
 }
 
 fn parse(line: u64, text: &[u8]) -> Result<Row, Vec<FieldError>> {
+    // Read whole, a row takes many times its length in memory.
+    if text.len() > ROW_BYTES_MAX {
+        return Err(vec![super::error("", "too_long", format!("may hold {ROW_BYTES_MAX} bytes"))]);
+    }
     let not_json = |message: String| vec![super::error("", "malformed_json", message)];
     let json = json::parse(text).map_err(|error| not_json(error.to_string()))?;
     let object = object(&json).map_err(|rejection| match rejection {

@@ -1,12 +1,13 @@
 //! Reading books in their three forms.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::Period;
 use crate::domain::event::{FieldError, Rejection};
+use crate::domain::ids::ExternalId;
 use crate::domain::instant;
 use crate::domain::json::{self, Elements};
 use crate::domain::reconciliation::{Books, ROWS_MAX, Row, UNREADABLE_MAX, UnreadableRow, error, read_row};
@@ -26,26 +27,37 @@ struct Collector {
 
 impl Collector {
     fn new((from, to): Period) -> Self {
-        let books = Books { from, to, rows: Vec::new(), unreadable: Vec::new(), unreadable_count: 0 };
+        let books = Books {
+            from,
+            to,
+            rows: Vec::new(),
+            unreadable: Vec::new(),
+            unreadable_count: 0,
+            unreadable_orders: HashSet::new(),
+        };
         Self { books, lines: HashMap::new() }
     }
 
     fn add(&mut self, line: u64, row: Result<Row, UnreadableRow>) -> Result<(), Rejection> {
-        if self.books.rows.len() >= ROWS_MAX {
-            let message = format!("may hold {ROWS_MAX} rows: send the period in parts");
-            return Err(Rejection::Invalid(vec![error("/rows", "too_many", message)]));
+        let unreadable = usize::try_from(self.books.unreadable_count).unwrap_or(usize::MAX);
+        if self.books.rows.len().saturating_add(unreadable) >= ROWS_MAX {
+            return Err(Rejection::Invalid(vec![too_many()]));
         }
         let row = row.and_then(|row| match self.lines.insert(row.order.as_str().to_owned(), line) {
             None => Ok(row),
             Some(before) => {
                 let message = format!("stands in row {before} already");
-                Err(UnreadableRow { line, errors: vec![error("/order_id", "repeated", message)] })
+                let errors = vec![error("/order_id", "repeated", message)];
+                Err(UnreadableRow { line, order: Some(row.order), errors })
             }
         });
         match row {
             Ok(row) => self.books.rows.push(row),
             Err(unreadable) => {
                 self.books.unreadable_count += 1;
+                if let Some(order) = &unreadable.order {
+                    self.books.unreadable_orders.insert(order.as_str().to_owned());
+                }
                 if self.books.unreadable.len() < UNREADABLE_MAX {
                     self.books.unreadable.push(unreadable);
                 }
@@ -55,9 +67,13 @@ impl Collector {
     }
 }
 
+fn too_many() -> FieldError {
+    error("/rows", "too_many", format!("may hold {ROWS_MAX} rows: send the period in parts"))
+}
+
 /// Books as one JSON object, which tells the period.
 pub fn read_json(body: &[u8]) -> Result<Books, Rejection> {
-    let rows = json::elements_of(body, "rows").map_err(Rejection::MalformedJson)?;
+    let rows = json::elements_of(body, "rows", ROWS_MAX).map_err(Rejection::MalformedJson)?;
     let mut errors = Vec::new();
     let mut at = |name: &str| {
         let text = json::text_in(body, name);
@@ -71,6 +87,10 @@ pub fn read_json(body: &[u8]) -> Result<Books, Rejection> {
         Elements::NoObject => {
             let message = "must be an object with from, to and rows";
             return Err(Rejection::Invalid(vec![error("", "wrong_type", message)]));
+        }
+        Elements::TooMany(_) => {
+            errors.push(too_many());
+            Vec::new()
         }
         Elements::Absent => {
             errors.push(error("/rows", "required", "is required"));
@@ -107,16 +127,7 @@ pub fn read_csv(body: &[u8], period: Period) -> Result<Books, Rejection> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
     let unreadable =
         |found: csv::Error| Rejection::Invalid(vec![error("", "malformed_csv", found.to_string())]);
-    let columns: Vec<Option<&str>> = reader
-        .byte_headers()
-        .map_err(unreadable)?
-        .iter()
-        .map(|name| COLUMNS.into_iter().find(|column| column.as_bytes() == name.trim_ascii()))
-        .collect();
-    if !columns.contains(&Some("order_id")) {
-        let message = format!("the first line must name the columns, of {}", COLUMNS.join(", "));
-        return Err(Rejection::Invalid(vec![error("/order_id", "required", message)]));
-    }
+    let columns = columns_of(reader.byte_headers().map_err(unreadable)?)?;
     let mut collector = Collector::new(period);
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
@@ -124,6 +135,32 @@ pub fn read_csv(body: &[u8], period: Period) -> Result<Books, Rejection> {
         collector.add(line, csv_row(line, &columns, &record))?;
     }
     Ok(collector.books)
+}
+
+/// The columns that are read, and where each stands.
+type Columns = Vec<(usize, &'static str)>;
+
+fn columns_of(header: &csv::ByteRecord) -> Result<Columns, Rejection> {
+    let mut columns = Columns::new();
+    let mut repeated: Vec<&str> = Vec::new();
+    for (place, name) in header.iter().enumerate() {
+        let Some(column) = COLUMNS.into_iter().find(|column| column.as_bytes() == name.trim_ascii()) else {
+            continue;
+        };
+        if !columns.iter().any(|(_, known)| *known == column) {
+            columns.push((place, column));
+        } else if !repeated.contains(&column) {
+            repeated.push(column);
+        }
+    }
+    let message = "is named twice in the first line";
+    let mut errors: Vec<FieldError> =
+        repeated.into_iter().map(|column| error(&format!("/{column}"), "repeated", message)).collect();
+    if !columns.iter().any(|(_, column)| *column == "order_id") {
+        let message = format!("the first line must name the columns, of {}", COLUMNS.join(", "));
+        errors.push(error("/order_id", "required", message));
+    }
+    if errors.is_empty() { Ok(columns) } else { Err(Rejection::Invalid(errors)) }
 }
 
 /// The line on which a record stands. Of CR LF the reader takes the CR for the record's end, and counts
@@ -134,15 +171,20 @@ fn line_of(position: &csv::Position, body: &[u8]) -> u64 {
 }
 
 /// An empty cell says nothing.
-fn csv_row(line: u64, columns: &[Option<&str>], record: &csv::ByteRecord) -> Result<Row, UnreadableRow> {
+fn csv_row(line: u64, columns: &Columns, record: &csv::ByteRecord) -> Result<Row, UnreadableRow> {
     let mut members = Map::new();
-    for (column, cell) in columns.iter().zip(record) {
-        let Some(column) = column.filter(|_| !cell.is_empty()) else { continue };
-        let text = std::str::from_utf8(cell).map_err(|_| {
-            let errors = vec![error(&format!("/{column}"), "invalid_text", "is not UTF-8")];
-            UnreadableRow { line, errors }
-        })?;
-        members.insert(column.to_owned(), Value::from(text));
+    let mut errors = Vec::new();
+    for (place, column) in columns {
+        let Some(cell) = record.get(*place).filter(|cell| !cell.is_empty()) else { continue };
+        match std::str::from_utf8(cell) {
+            Ok(text) => drop(members.insert((*column).to_owned(), Value::from(text))),
+            Err(_) => errors.push(error(&format!("/{column}"), "invalid_text", "is not UTF-8")),
+        }
+    }
+    if !errors.is_empty() {
+        let order = members.get("order_id").and_then(Value::as_str);
+        let order = order.and_then(|order| ExternalId::parse(order).ok());
+        return Err(UnreadableRow { line, order, errors });
     }
     read_row(line, Value::from(members).to_string().as_bytes())
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::reconciliation::ROW_BYTES_MAX;
 
 fn period() -> Period {
     (instant::parse("2026-11-01T00:00:00Z").unwrap(), instant::parse("2026-12-01T00:00:00Z").unwrap())
@@ -53,4 +54,38 @@ fn an_order_stands_once_and_rows_are_limited() {
     let bad: String = "x\n".repeat(UNREADABLE_MAX + 5);
     let books = read_ndjson(bad.as_bytes(), period()).unwrap();
     assert_eq!((books.unreadable.len(), books.unreadable_count), (UNREADABLE_MAX, 1_005));
+    let worse = format!("order_id\n0\n{}", "\"\u{1}\"\n".repeat(ROWS_MAX));
+    assert_eq!(pointers(read_csv(worse.as_bytes(), period()).unwrap_err()), ["/rows"]);
+    let json = |rows: usize| format!(r#"{{"to":"x","rows":[0{}]}}"#, ",0".repeat(rows - 1));
+    assert_eq!(pointers(read_json(json(ROWS_MAX).as_bytes()).unwrap_err()), ["/from", "/to"]);
+    assert_eq!(pointers(read_json(json(ROWS_MAX + 1).as_bytes()).unwrap_err()), ["/from", "/to", "/rows"]);
+}
+
+#[test]
+fn rows_that_cannot_be_read_keep_their_orders() {
+    let long = format!(r#"{{"order_id":"long","note":"{}"}}"#, "x".repeat(ROW_BYTES_MAX));
+    let ndjson = format!(
+        "{}\n{}\n{}\n{long}",
+        r#"{"order_id":"A","value":"10,00"}"#, r#"{"order_id":"B","a":1,"a":2}"#, r#"{"order_id":7}"#
+    );
+    let orders = |books: &Books| {
+        let mut orders: Vec<String> = books.unreadable_orders.iter().cloned().collect();
+        orders.sort();
+        orders
+    };
+    let books = read_ndjson(ndjson.as_bytes(), period()).unwrap();
+    assert_eq!((orders(&books).join(" "), books.unreadable_count), ("A B long".to_owned(), 4));
+    assert_eq!(books.unreadable[3].errors[0].code, "too_long");
+    let books = read_csv(b"value,state,order_id\n\xFF,\xFF,A\n1,,\xFF\n1,lost,B\n", period()).unwrap();
+    assert_eq!((orders(&books).join(" "), books.unreadable_count), ("A B".to_owned(), 3));
+    assert_eq!(books.unreadable[0].errors.len(), 2);
+}
+
+#[test]
+fn no_column_that_is_read_stands_twice() {
+    let twice = b"value,note,order_id, value,note,value,net,net\n1,,A,2,,3,4,5\n";
+    let Err(Rejection::Invalid(errors)) = read_csv(twice, period()) else { panic!() };
+    let found: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.code)).collect();
+    assert_eq!(found, [("/value", "repeated"), ("/net", "repeated")]);
+    assert!(read_csv(b"note,order_id,note\n,A,\n", period()).is_ok());
 }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::sql;
+use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
@@ -31,7 +33,7 @@ pub struct SaleRow {
 }
 
 /// A merchant's sales of both modes that happened within a period, the earliest first, some at a time:
-/// those after the given one.
+/// those after the given one. Each time, all sales of that one's instant are looked at once more.
 ///
 /// The mode is left to the caller: asked for it, SQLite would take the primary key for the better index.
 pub fn sales_between(
@@ -79,7 +81,8 @@ pub fn sales_of(
     Ok(found)
 }
 
-/// What the events of each of these orders add up to.
+/// What the events of each of these orders add up to. They are added one after the other as they come:
+/// an order may have any number.
 pub fn ledgers(
     connection: &mut AnyConnection,
     merchant: MerchantId,
@@ -88,25 +91,39 @@ pub fn ledgers(
 ) -> Result<HashMap<String, Ledger>, StoreError> {
     type Columns = (String, String, Option<i64>, Option<String>, i64);
     let mut ledgers: HashMap<String, Ledger> = HashMap::with_capacity(orders.len());
-    for orders in orders.chunks(ORDERS_AT_ONCE) {
-        let rows: Vec<Columns> = events::table
-            .filter(events::merchant_id.eq(merchant.to_string()))
-            .filter(events::mode.eq(mode.as_str()))
-            .filter(events::order_id.eq_any(orders.iter().copied()))
-            .select((
-                events::order_id,
-                events::event_name,
-                events::value_minor,
-                events::currency,
-                events::times_differed,
-            ))
-            .load(connection)?;
-        for (order, name, minor, currency, differed) in rows {
-            let fact = fact(&name, minor.zip(currency.as_deref()), differed).ok_or_else(|| {
-                StoreError::Unusable(format!("an event of order {order:?} in the database is not readable"))
-            })?;
-            ledgers.entry(order).or_default().add(fact);
+    let mut add = |row: QueryResult<Columns>| -> Result<(), StoreError> {
+        let (order, name, minor, currency, differed) = row?;
+        let fact = fact(&name, minor.zip(currency.as_deref()), differed).ok_or_else(|| {
+            StoreError::Unusable(format!("an event of order {order:?} in the database is not readable"))
+        })?;
+        match ledgers.get_mut(&order) {
+            Some(ledger) => ledger.add(fact),
+            None => ledgers.entry(order).or_default().add(fact),
         }
+        Ok(())
+    };
+    for orders in orders.chunks(ORDERS_AT_ONCE) {
+        // Rows come one by one only from a connection whose kind is known.
+        macro_rules! rows {
+            ($connection:expr, $loading:ty) => {
+                events::table
+                    .filter(events::merchant_id.eq(merchant.to_string()))
+                    .filter(events::mode.eq(mode.as_str()))
+                    .filter(events::order_id.eq_any(orders.iter().copied()))
+                    .select((
+                        events::order_id,
+                        events::event_name,
+                        events::value_minor,
+                        events::currency,
+                        events::times_differed,
+                    ))
+                    .load_iter::<Columns, $loading>($connection)?
+            };
+        }
+        match connection {
+            AnyConnection::Postgres(c) => rows!(c, PgRowByRowLoadingMode).try_for_each(&mut add),
+            AnyConnection::Sqlite(c) => rows!(c, DefaultLoadingMode).try_for_each(&mut add),
+        }?;
     }
     Ok(ledgers)
 }
