@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::domain::landing_url::SigningParameters;
 use crate::domain::time::{Clock, Entropy};
 use crate::domain::vault::MasterKeyRing;
+use crate::http::exports::Places;
 use crate::http::openapi::Description;
 use crate::http::{AppState, Connection, HttpLimits, RateLimits, RefusedAttempts, routes};
 use crate::ingest::Ingest;
@@ -153,7 +154,7 @@ pub async fn build_with<S: BatchStore>(
         body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         bulk_body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         reconciliation_body_bytes: Arc::new(Semaphore::new(2 * config.server.reconciliation_body_bytes_max)),
-        exports: Arc::new(Semaphore::new(config.exports_max())),
+        exports: Places::new(config.exports_max()),
         draining: Arc::new(AtomicBool::new(false)),
     });
     let (api, api_address) = api_server(config, state.clone())?;

@@ -76,16 +76,22 @@ fn as_json(order: &Order<'_>, receipt: &Receipt) -> Value {
             "attempts": receipt.attempts,
             "idempotency_keys": receipt.keys,
         },
+        "log_left": receipt.log_left,
     })
 }
+
+/// Beside a busy service no moment may be found.
+const LOG_LEFT: &str = " SQLite's write-ahead log was in use and still has it, until it is written over: erase again \
+     to empty it.";
 
 fn as_text(order: &Order<'_>, receipt: &Receipt) -> String {
     let (events, statuses) = (receipt.events_known, receipt.statuses_known);
     let whose = format!("order {} of {}, {}", order.order, order.merchant, named(order.modes));
+    let log = if receipt.log_left { LOG_LEFT } else { "" };
     if receipt.is_empty() {
         return format!(
             "Nothing is left to erase of {whose}: {events} events and {statuses} order statuses are without \
-             personal data."
+             personal data.{log}"
         );
     }
     let line = |what: &str, count: usize, of: Option<usize>, gone: &str| {
@@ -100,6 +106,6 @@ fn as_text(order: &Order<'_>, receipt: &Receipt) -> String {
     ]);
     format!(
         "Erased the personal data of {whose}:\n{lines}\nIds, amounts, times and counts stay: a repeat is still \
-         DUPLICATE. Backups still have what was erased."
+         DUPLICATE. Backups still have what was erased.{log}"
     )
 }

@@ -18,7 +18,8 @@ use crate::storage::exports::{Scope, horizon};
 use crate::storage::{AnyConnection, merchants};
 use crate::system::SystemClock;
 
-/// Its last line has the cursor at which the next export goes on. The newest minutes are left out
+/// Its last line has the cursor at which the next export goes on, and says whether it is complete: whether
+/// nothing received before --to can come any more. The newest minutes are left out
 /// (`export.behind_s`): no event is ever missed.
 #[derive(Debug, Args)]
 pub struct Export {
@@ -69,10 +70,21 @@ impl Export {
         write(&mut connection, &mut reading, &mut file.writer)?;
         file.finish()?;
         let cursor = reading.next_cursor();
-        let result = json!({ "file": self.output, "events": reading.events(), "next_cursor": cursor });
+        let result = json!({
+            "file": self.output,
+            "events": reading.events(),
+            "next_cursor": cursor,
+            "complete": reading.is_complete(),
+        });
         context.output.show(&result, || {
             let cursor = cursor.unwrap_or_default();
-            format!("{} events in {}, next cursor {cursor}", reading.events(), self.output.display())
+            let events = format!("{} events in {}", reading.events(), self.output.display());
+            let left = match (self.to, reading.is_complete()) {
+                (Some(_), true) => ", complete",
+                (Some(_), false) => ", incomplete: more may come before --to",
+                (None, _) => "",
+            };
+            format!("{events}{left}, next cursor {cursor}")
         })
     }
 }

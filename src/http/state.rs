@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+use super::api::exports::Places;
 use super::attempts::RefusedAttempts;
 use super::openapi::Description;
 use super::rate_limits::RateLimits;
@@ -39,7 +40,7 @@ pub struct AppState {
     /// The same of merchants' books: two of the largest.
     pub reconciliation_body_bytes: Arc<Semaphore>,
     /// Exports that may yet begin at this moment.
-    pub exports: Arc<Semaphore>,
+    pub exports: Places,
     /// Set when the service is to end: connections are closed after their next answer.
     pub draining: Arc<AtomicBool>,
 }

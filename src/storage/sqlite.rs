@@ -63,6 +63,11 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
     if purpose == Purpose::Read {
         connection.batch_execute("PRAGMA query_only = ON")?;
     }
+    if purpose != Purpose::Read {
+        // What is taken away is overwritten in the file, instead of being left on free pages: by whoever
+        // forgets, erases or replaces it, so that nobody has to find it again.
+        connection.batch_execute("PRAGMA secure_delete = ON")?;
+    }
     check_version(&mut connection)?;
     check_settings(&mut connection)?;
     if purpose == Purpose::Housekeeping {
@@ -83,6 +88,27 @@ fn patiently(mut set: impl FnMut() -> QueryResult<()>) -> QueryResult<()> {
         }
     }
     set()
+}
+
+/// Writes the write-ahead log into the file and empties it, if nobody is in the way at this moment;
+/// whether it did. It waits for nobody, because writers would wait with it.
+///
+/// # Errors
+/// The database's.
+pub fn empty_log(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = sql_types::Integer)]
+        busy: i32,
+    }
+    connection.batch_execute("PRAGMA busy_timeout = 0")?;
+    let found = sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result::<Found>(connection);
+    connection.batch_execute(BUSY_TIMEOUT)?;
+    match found {
+        Ok(found) => Ok(found.busy == 0),
+        Err(error) if Failure::of(&error) == Failure::Contended => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[derive(QueryableByName)]

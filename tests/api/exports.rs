@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use conversiond::domain::ids::KeyKind;
 use conversiond::domain::instant;
+use conversiond::domain::time::Clock as _;
+use conversiond::system::SystemClock;
 use serde_json::{Value, json};
 
 use crate::support::exports::Exported;
@@ -115,7 +117,7 @@ on_both_databases! {
         let names: Vec<String> = table.headers().unwrap().iter().map(str::to_owned).collect();
         let mut rows: Vec<Vec<String>> =
             table.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
-        assert_eq!(rows.pop().unwrap(), ["#next_cursor", &events.cursor]);
+        assert_eq!(rows.pop().unwrap(), ["#next_cursor", &events.cursor, "incomplete"]);
         assert_eq!(rows.len(), events.events.len());
         let text = |value: &Value| match value {
             Value::Null => String::new(),
@@ -161,7 +163,7 @@ on_both_databases! {
             let events = lines.iter().filter(|line| line.contains("evt_")).count();
             assert_eq!(events, round, "{}", answer.text);
             let last = *lines.last().unwrap();
-            let next = last.strip_prefix("#next_cursor,").map_or_else(
+            let next = last.strip_prefix("#next_cursor,").and_then(|rest| rest.strip_suffix(",incomplete")).map_or_else(
                 || serde_json::from_str::<Value>(last).unwrap()["next_cursor"].as_str().unwrap().to_owned(),
                 str::to_owned,
             );
@@ -190,8 +192,27 @@ on_both_databases! {
             ("?to=1999-01-01T00:00:00Z".to_owned(), vec![]),
             ("?from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59Z".to_owned(), vec!["O-1", "O-2", "O-3"]),
         ] {
-            assert_eq!(export(&service.caller, &query).await.orders(), expected, "{query}");
+            let exported = export(&service.caller, &query).await;
+            assert_eq!(exported.orders(), expected, "{query}");
+            assert_eq!(exported.is_complete, query.contains("to=1999"), "{query}");
         }
+    }
+
+    async fn an_export_says_whether_more_may_come_of_what_was_asked_for(backend: Backend) {
+        let service = Service::start(backend).await;
+        sale(&service.caller, "O-1").await;
+        // Two minutes lie between the present and the horizon, and one more between ids and receipts.
+        for (minutes, is_complete) in [(-10, true), (-4, true), (-2, false), (0, false), (10, false)] {
+            let to = instant::format(SystemClock.now() + TimeDelta::minutes(minutes));
+            let exported = export(&service.caller, &format!("?to={to}")).await;
+            assert_eq!((exported.is_complete, exported.events.len()), (is_complete, 0), "{minutes}");
+            let again = export(&service.caller, &format!("?to={to}&cursor={}", exported.cursor)).await;
+            assert_eq!(again.is_complete, is_complete, "{minutes}");
+            let table = service.caller.get(&format!("{PATH}?to={to}&format=csv")).await;
+            let word = if is_complete { "complete" } else { "incomplete" };
+            assert!(table.text.ends_with(&format!(",{word}\n")), "{}", table.text);
+        }
+        assert!(!export(&service.caller, "").await.is_complete, "it has no end");
     }
 
     async fn nobody_exports_another_merchants_or_modes_events(backend: Backend) {

@@ -269,6 +269,8 @@ on_both_databases! {
         let links = [(Some(4), Some(0), rate("0.000000")), (Some(1), Some(1), rate("1.000000")), (Some(0), Some(1), None)];
         assert_eq!(figures("url_id").await, [links.as_slice(), std::slice::from_ref(&total)].concat());
         assert_eq!(figures("attribution").await, [(None, Some(1), None), (None, Some(1), None), (None, Some(2), None)]);
+        // Sales of one currency over clicks of all would be no rate.
+        assert_eq!(figures("day&currency=EUR").await.pop(), Some((Some(5), Some(2), None)));
         let csv = report(&service.caller, &format!("{query}&group_by=month&format=csv")).await;
         assert!(csv.text.ends_with("\n2026-11,5,0,2,0,0,0,0.400000,EUR,20.00,0.00,20.00\n"), "{}", csv.text);
     }

@@ -36,7 +36,9 @@ on_both_databases! {
         assert_eq!(all.orders(), ["O-1", "O-2"]);
         let second = all.events[1]["received_at"].as_str().unwrap();
         assert_eq!(Exported::of_text(&export(&["--from", second])).orders(), ["O-2"]);
-        assert_eq!(Exported::of_text(&export(&["--to", second])).orders(), ["O-1"]);
+        let early = Exported::of_text(&export(&["--to", second]));
+        assert_eq!((early.orders(), early.is_complete), (vec!["O-1"], false));
+        assert!(Exported::of_text(&export(&["--to", "2000-01-01T00:00:00Z"])).is_complete);
         // A cursor leads on in either place.
         assert_eq!(Exported::of_text(&export(&["--cursor", &all.cursor])).orders(), Vec::<&str>::new());
         let answer = live.get(&format!("/api/v1/exports/events?cursor={}", all.cursor)).await;
@@ -59,10 +61,14 @@ on_both_databases! {
         let result = run_json(&database, &arguments);
         assert_eq!(files(&database.folder(), "events"), ["events.ndjson"]);
         let written = Exported::of_text(&std::fs::read_to_string(&file).unwrap());
-        assert_eq!(result, json!({"file": path, "events": 1_000, "next_cursor": written.cursor}));
+        assert_eq!(result, json!({"file": path, "events": 1_000, "next_cursor": written.cursor, "complete": false}));
         assert_eq!(written.events.len(), 1_000);
         let said = shell::run(&database, &arguments).done().out;
         assert!(said.contains("1000 events") && said.contains(&written.cursor), "{said}");
+        for (to, words) in [("2000-01-01T00:00:00Z", ", complete,"), ("2999-01-01T00:00:00Z", ", incomplete: more")] {
+            let said = shell::run(&database, &[&arguments[..], &["--to", to]].concat()).done().out;
+            assert!(said.contains(words), "{said}");
+        }
     }
 
     async fn wrong_usage_is_told_apart_from_failure(backend: Backend) {

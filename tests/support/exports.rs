@@ -73,11 +73,12 @@ impl Setup {
     }
 }
 
-/// A complete export.
+/// An export that was not cut.
 #[derive(Debug)]
 pub struct Exported {
     pub events: Vec<Value>,
     pub cursor: String,
+    pub is_complete: bool,
 }
 
 impl Exported {
@@ -98,8 +99,9 @@ impl Exported {
         assert!(text.ends_with('\n'), "{text}");
         let mut events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let end = events.pop().expect("a last line");
-        assert_eq!(end.as_object().unwrap().len(), 1, "{end}");
-        Self { events, cursor: end["next_cursor"].as_str().expect("a cursor").to_owned() }
+        assert_eq!(end.as_object().unwrap().len(), 2, "{end}");
+        let is_complete = end["complete"].as_bool().expect("whether it is complete");
+        Self { events, cursor: end["next_cursor"].as_str().expect("a cursor").to_owned(), is_complete }
     }
 
     /// The orders of the events.

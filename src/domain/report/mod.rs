@@ -33,7 +33,8 @@ pub struct ReportQuery {
     pub periods: Periods,
     /// When what happens to an order counts.
     pub basis: Basis,
-    /// Sales of this currency alone. Leads and clicks have none: they count all the same.
+    /// Sales of this currency alone. Leads and clicks have none: they count all the same, and there
+    /// is no conversion rate.
     pub currency: Option<Currency>,
 }
 

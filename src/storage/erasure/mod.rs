@@ -32,10 +32,10 @@ use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::connection::SimpleConnection as _;
+use diesel::SqliteConnection;
 
 use super::error::Failure;
-use super::{AnyConnection, StoreError};
+use super::{AnyConnection, StoreError, sqlite};
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::Mode;
 
@@ -69,6 +69,9 @@ pub struct Receipt {
     pub attempts: usize,
     /// Idempotency keys that were deleted with their stored answers now.
     pub keys: usize,
+    /// Whether SQLite's write-ahead log could not be emptied, because services were busy with it: until it
+    /// is written over it still holds what was erased.
+    pub log_left: bool,
 }
 
 impl Receipt {
@@ -90,10 +93,6 @@ pub fn erase(
     order: &Order<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<Receipt>, StoreError> {
-    if let AnyConnection::Sqlite(c) = connection {
-        // What is deleted is overwritten, too, instead of being left on free pages.
-        c.batch_execute("PRAGMA secure_delete = ON")?;
-    }
     let found = connection.read(|c| find::recorded(c, order))?;
     let mut requests = requests::Requests::of(order, &found);
     requests.add_refused(connection, order)?;
@@ -102,6 +101,7 @@ pub fn erase(
     }
     let keys = requests.add_by_keys(connection, order)?;
     requests.add_by_journal(connection, order, found.oldest(), now)?;
+    requests.add_nobodys(connection, order)?;
 
     let mut receipt = Receipt {
         events_known: found.events.len(),
@@ -120,7 +120,21 @@ pub fn erase(
     for key in &keys {
         receipt.keys += patiently(connection, |c| remove::key(c, order, key))?;
     }
+    if let AnyConnection::Sqlite(c) = connection {
+        receipt.log_left = !is_log_emptied(c)?;
+    }
     Ok(Some(receipt))
+}
+
+/// Empties the log at a moment at which nobody reads or writes, if there is one before long.
+fn is_log_emptied(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    for _ in 1..TRIES {
+        if sqlite::empty_log(connection)? {
+            return Ok(true);
+        }
+        thread::sleep(PAUSE);
+    }
+    sqlite::empty_log(connection)
 }
 
 /// Runs a transaction, again if somebody else was in the way.

@@ -41,7 +41,7 @@ pub struct Requests {
     by_order: BTreeSet<String>,
     /// To which only a key leads, or a digest.
     by_copy: BTreeSet<String>,
-    /// Refused ones under nobody's key that name an order of this id.
+    /// Refused ones under nobody's key that name an order of this id, with the body of one of the others.
     nobodys: BTreeSet<String>,
 }
 
@@ -71,7 +71,7 @@ impl Requests {
         let owned = |id| (self.merchant.as_str(), String::as_str(id));
         let by_copy = self.by_copy.difference(&self.by_order).map(owned);
         let nobodys = self.nobodys.iter().map(|id| ("", id.as_str()));
-        by_copy.chain(self.by_order.iter().map(owned)).chain(nobodys)
+        nobodys.chain(by_copy).chain(self.by_order.iter().map(owned))
     }
 
     /// Adds refused ones that name the order, to which an index leads.
@@ -80,22 +80,29 @@ impl Requests {
         connection: &mut AnyConnection,
         order: &Order<'_>,
     ) -> Result<(), StoreError> {
-        let filter = |mode| Filter {
-            mode,
-            outcome: Some(AttemptOutcome::Refused),
-            order_id: Some(order.order.to_owned()),
-            ..Filter::default()
-        };
         for mode in order.modes.iter().copied() {
-            let found = all_of(connection, Some(order.merchant), &filter(Some(mode)))?;
+            let found = all_of(connection, Some(order.merchant), &refused(order, Some(mode)))?;
             self.by_order.extend(found.into_keys());
         }
-        // Without an owner there is no mode. A key that was not known yet may be another merchant's by
-        // now, and the order with it.
-        let mut nobodys = all_of(connection, None, &filter(None))?;
-        let named: BTreeSet<String> = nobodys.values().flatten().cloned().collect();
+        Ok(())
+    }
+
+    /// Adds refused ones under a key that was nobody's and that name an order of this id, if they had the
+    /// same body as one of those found: any merchant may have such an order, and they may have been meant
+    /// for it.
+    pub fn add_nobodys(
+        &mut self,
+        connection: &mut AnyConnection,
+        order: &Order<'_>,
+    ) -> Result<(), StoreError> {
+        let digests = self.digests(connection)?;
+        // Without an owner there is no mode.
+        let mut nobodys = all_of(connection, None, &refused(order, None))?;
+        nobodys.retain(|_, line| line.digest.as_ref().is_some_and(|digest| digests.contains(digest)));
+        // A key that was not known yet may be another merchant's by now.
+        let named: BTreeSet<String> = nobodys.values().filter_map(|line| line.key.clone()).collect();
         let others = self.keys_of_others(connection, &named)?;
-        nobodys.retain(|_, named| named.as_ref().is_none_or(|named| !others.contains(named)));
+        nobodys.retain(|_, line| line.key.as_ref().is_none_or(|key| !others.contains(key)));
         self.nobodys = nobodys.into_keys().collect();
         Ok(())
     }
@@ -190,7 +197,7 @@ impl Requests {
     ) -> Result<(), StoreError> {
         // Without anything recorded there are refused ones alone.
         let Some(since) = since else { return Ok(()) };
-        let digests = self.digests(connection)?;
+        let digests: Vec<String> = self.digests(connection)?.into_iter().collect();
         let modes: Vec<&str> = order.modes.iter().map(|mode| mode.as_str()).collect();
         let until = AttemptId::first_at(now + LAG_MAX).to_string();
         let mut from = AttemptId::first_at(since - LAG_MAX).to_string();
@@ -247,7 +254,7 @@ impl Requests {
     }
 
     /// What the bodies of those found were, as far as their lines still say.
-    fn digests(&self, connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    fn digests(&self, connection: &mut AnyConnection) -> Result<BTreeSet<String>, StoreError> {
         let ids: Vec<&String> = self.by_order.union(&self.by_copy).collect();
         let mut digests = BTreeSet::new();
         for ids in ids.chunks(VALUES) {
@@ -258,7 +265,17 @@ impl Requests {
                 .load(connection)?;
             digests.extend(found.into_iter().flatten());
         }
-        Ok(digests.into_iter().collect())
+        Ok(digests)
+    }
+}
+
+/// The refused ones that name the order.
+fn refused(order: &Order<'_>, mode: Option<Mode>) -> Filter {
+    Filter {
+        mode,
+        outcome: Some(AttemptOutcome::Refused),
+        order_id: Some(order.order.to_owned()),
+        ..Filter::default()
     }
 }
 
@@ -280,19 +297,30 @@ fn end_of_keys(
         .optional()?)
 }
 
-/// Every attempt that a filter lets through, with the key it named; read a page at a time.
+/// What tells whose an attempt was.
+struct Traits {
+    /// The key it named.
+    key: Option<String>,
+    /// Its body's.
+    digest: Option<String>,
+}
+
+/// Every attempt that a filter lets through; read a page at a time.
 fn all_of(
     connection: &mut AnyConnection,
     owner: Option<MerchantId>,
     filter: &Filter,
-) -> Result<BTreeMap<String, Option<String>>, StoreError> {
+) -> Result<BTreeMap<String, Traits>, StoreError> {
     let (mut all, mut before) = (BTreeMap::new(), None);
     loop {
         let page = Page { before, limit: REFUSED };
         let lines = connection.read(|c| journal::list(c, owner, filter, page))?;
         let is_last = i64::try_from(lines.len()).is_ok_and(|count| count < REFUSED);
         before = lines.last().map(|line| line.place);
-        all.extend(lines.into_iter().map(|line| (line.place.attempt.to_string(), line.key_id)));
+        all.extend(lines.into_iter().map(|line| {
+            let traits = Traits { key: line.key_id, digest: line.body_sha256 };
+            (line.place.attempt.to_string(), traits)
+        }));
         if is_last {
             return Ok(all);
         }

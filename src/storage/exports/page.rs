@@ -28,6 +28,18 @@ pub struct Scope {
     pub to: Option<DateTime<Utc>>,
 }
 
+impl Scope {
+    /// Whether every event of it that there ever will be lies before this horizon: never without an end.
+    pub fn is_complete_at(&self, horizon: Horizon) -> bool {
+        self.end().is_some_and(|end| end <= horizon.id())
+    }
+
+    /// An id behind those of all its events.
+    fn end(&self) -> Option<EventId> {
+        self.to.map(|to| EventId::first_at(to + ID_LAG_MAX))
+    }
+}
+
 /// An event as its columns say it: nothing is read that is only going to be written again.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = events)]
@@ -69,7 +81,7 @@ pub fn page(
 ) -> Result<u32, StoreError> {
     // The bounds on the id keep the search within the primary key's range.
     let first = scope.from.map_or(after, |from| after.max(EventId::first_at(from - ID_LEAD_MAX)));
-    let end = scope.to.map_or(horizon.id(), |to| horizon.id().min(EventId::first_at(to + ID_LAG_MAX)));
+    let end = scope.end().map_or(horizon.id(), |end| horizon.id().min(end));
     let (from, to) = received(scope);
     let query = events::table
         .filter(events::merchant_id.eq(scope.merchant.to_string()))

@@ -1,6 +1,6 @@
 //! The orders that something happened to, read whole and one after the other.
 
-use chrono::{DateTime, Duration, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike as _, Duration, NaiveDateTime, Utc};
 use diesel::connection::DefaultLoadingMode;
 use diesel::pg::PgRowByRowLoadingMode;
 use diesel::prelude::*;
@@ -130,7 +130,11 @@ pub fn correct_earlier(
 
 /// An instant's second as statuses' times begin with it: what is read by it is a little more.
 fn second(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%S").to_string()
+    match at.year() {
+        // Years of more digits have a sign, which stands before every digit: this stands behind every time.
+        10_000.. => "9999-12-31T24".to_owned(),
+        _ => at.format("%Y-%m-%dT%H:%M:%S").to_string(),
+    }
 }
 
 fn columns(told: &str) -> String {
@@ -239,4 +243,18 @@ impl Line {
 fn money(minor: i64, currency: &str) -> Result<Money, StoreError> {
     let currency = currency.parse().map_err(|_| unreadable(currency))?;
     Money::from_minor(minor, currency).map_err(|_| unreadable(&minor.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_after_any_time_stands_behind_it_as_a_text_too() {
+        for last in ["2026-11-21T20:00:00Z", "9999-12-31T23:59:58.5Z", "9999-12-31T23:59:59.999999Z"] {
+            let at = instant::parse(last).unwrap();
+            let (begin, end) = (second(at), second(at + Duration::seconds(1)));
+            assert!(begin.as_str() <= last && last < end.as_str(), "{begin} {last} {end}");
+        }
+    }
 }

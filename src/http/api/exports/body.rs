@@ -7,10 +7,11 @@ use std::time::Duration;
 use actix_web::rt;
 use actix_web::web::Bytes;
 use futures_util::{Stream, stream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::export::Reading;
+use super::places::Place;
 use crate::http::state::AppState;
 use crate::storage::{Reader, StoreError};
 
@@ -36,7 +37,7 @@ enum Part {
 /// been taken, or the caller has gone.
 pub fn stream(
     state: &AppState,
-    place: OwnedSemaphorePermit,
+    place: Place,
     reading: Reading,
     first: Option<Vec<u8>>,
 ) -> impl Stream<Item = Result<Bytes, Cut>> + use<> {
@@ -46,7 +47,7 @@ pub fn stream(
         draining: state.draining.clone(),
         stall: state.limits.export_stall,
         sender,
-        _place: place,
+        place,
     };
     let log = |end: Result<(), &'static str>| match end {
         Ok(()) => tracing::debug!("an export is complete"),
@@ -68,11 +69,12 @@ pub fn stream(
 }
 
 struct Producer {
+    // Goes before the sender: whoever has seen the body break off may begin again.
+    place: Place,
     reader: Reader,
     draining: Arc<AtomicBool>,
     stall: Duration,
     sender: mpsc::Sender<Part>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Producer {
@@ -88,15 +90,16 @@ impl Producer {
             }
             (reading, next) = self.read(reading).await?;
         }
-        self.send(Part::End).await
+        let room = room(&self.sender, self.stall).await?;
+        // Whoever has read the end may begin the next one.
+        drop(self.place);
+        room.send(Part::End);
+        Ok(())
     }
 
     async fn send(&self, part: Part) -> Result<(), &'static str> {
-        match tokio::time::timeout(self.stall, self.sender.send(part)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("the caller has gone"),
-            Err(_) => Err("the caller took nothing for export.stall_s"),
-        }
+        room(&self.sender, self.stall).await?.send(part);
+        Ok(())
     }
 
     async fn read(&self, reading: Reading) -> Result<(Reading, Option<Vec<u8>>), &'static str> {
@@ -116,5 +119,14 @@ impl Producer {
             }
         }
         Err("every reading connection is in use")
+    }
+}
+
+/// Waits until the caller has taken the part before.
+async fn room(sender: &mpsc::Sender<Part>, stall: Duration) -> Result<mpsc::Permit<'_, Part>, &'static str> {
+    match tokio::time::timeout(stall, sender.reserve()).await {
+        Ok(Ok(room)) => Ok(room),
+        Ok(Err(_)) => Err("the caller has gone"),
+        Err(_) => Err("the caller took nothing for export.stall_s"),
     }
 }

@@ -91,14 +91,14 @@ impl Reading {
             Some(last) => last.parse().map_err(|_| unreadable(&last))?,
             None => *after,
         };
-        let complete = count < self.limit;
-        if complete {
-            lines.end(&tag.cursor(after));
+        let is_last = count < self.limit;
+        if is_last {
+            lines.end(&tag.cursor(after), self.is_complete());
         }
         let page = lines.into_bytes();
         self.export.after = after;
         self.events += u64::from(count);
-        self.state = if complete { State::Ended } else { State::Going };
+        self.state = if is_last { State::Ended } else { State::Going };
         self.limit = events_of(page.len() / usize::try_from(count.max(1)).unwrap_or(1));
         Ok(Some(page))
     }
@@ -111,6 +111,12 @@ impl Reading {
     /// Whether there is nothing more to read.
     pub fn has_ended(&self) -> bool {
         self.state == State::Ended
+    }
+
+    /// Whether nothing can come any more of what was asked for, once this one has ended: it has an end,
+    /// and the horizon lies behind it.
+    pub fn is_complete(&self) -> bool {
+        self.export.scope.is_complete_at(self.horizon)
     }
 
     /// The cursor at which the next export goes on, once this one has ended.

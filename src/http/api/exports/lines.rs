@@ -12,10 +12,10 @@ use crate::storage::exports::ExportedEvent;
 /// How an export is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {
-    /// An object a line, as lists have them; the last line is `{"next_cursor":"…"}`.
+    /// An object a line, as lists have them; the last line is `{"next_cursor":"…","complete":…}`.
     #[default]
     Ndjson,
-    /// A table with a line of names above it; the last line is `#next_cursor,…`.
+    /// A table with a line of names above it; the last line is `#next_cursor,…,…`.
     Csv,
 }
 
@@ -97,12 +97,16 @@ impl Lines {
         Ok(writer.flush()?)
     }
 
-    /// The last line, which no event's can be.
-    pub fn end(&mut self, cursor: &str) {
+    /// The last line, which no event's can be: where the next export goes on, and whether nothing can come
+    /// any more of what was asked for.
+    pub fn end(&mut self, cursor: &str, is_complete: bool) {
+        let word = if is_complete { "complete" } else { "incomplete" };
         // A cursor is base64: it needs no quotes in either. Writing into memory does not fail.
         let _ = match self.format {
-            Format::Ndjson => writeln!(self.bytes, r#"{{"next_cursor":"{cursor}"}}"#),
-            Format::Csv => writeln!(self.bytes, "#next_cursor,{cursor}"),
+            Format::Ndjson => {
+                writeln!(self.bytes, r#"{{"next_cursor":"{cursor}","complete":{is_complete}}}"#)
+            }
+            Format::Csv => writeln!(self.bytes, "#next_cursor,{cursor},{word}"),
         };
     }
 

@@ -6,6 +6,7 @@
 mod body;
 mod export;
 mod lines;
+mod places;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -16,6 +17,9 @@ use crate::storage::exports::Scope;
 
 pub use export::{Export, Reading};
 pub use lines::Format;
+pub use places::Places;
+
+use places::NoPlace;
 
 /// All events of the merchant in the key's mode, oldest first, as far as they are complete.
 pub async fn export_events(
@@ -31,8 +35,12 @@ pub async fn export_events(
     let export = Export::new(scope, format);
     let export = query.take("cursor", |cursor| export.clone().after(cursor)).unwrap_or(export);
     query.finish()?;
-    let permit = state.exports.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(Code::Overloaded, "As many exports run as the service takes on. Try again later.")
+    let place = state.exports.take(call.merchant.id).map_err(|why| {
+        let detail = match why {
+            NoPlace::Full => "As many exports run as the service takes on. Try again later.",
+            NoPlace::Running => "An export of this merchant is running. Try again when it has ended.",
+        };
+        Problem::new(Code::Overloaded, detail)
     })?;
     // What fails until the first page is there is a problem; what fails later cuts the body.
     let horizon = state.ingest.reader.horizon(state.limits.export_behind, state.ingest.clock.clone()).await?;
@@ -40,6 +48,6 @@ pub async fn export_events(
     let reader = state.ingest.reader.clone();
     let (reading, first) =
         reader.run(move |connection| reading.next(connection).map(|page| (reading, page))).await?;
-    let body = body::stream(&state, permit, reading, first);
+    let body = body::stream(&state, place, reading, first);
     Ok(HttpResponse::Ok().content_type(format.media_type()).streaming(body))
 }

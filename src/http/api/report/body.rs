@@ -95,7 +95,8 @@ pub struct FiguresBody {
     pub refunds: u64,
     /// Amounts by currency; different ones are never added.
     pub amounts: Vec<AmountsBody>,
-    /// Sales per click, to six decimals; `null` where there are no clicks.
+    /// Sales per click, to six decimals; `null` where there are no clicks, and where `currency` leaves sales
+    /// out: clicks have none.
     #[schemars(with = "Option<values::Rate>")]
     pub conversion_rate: Option<String>,
 }
@@ -122,10 +123,10 @@ impl ReportBody {
     /// The report of a merchant's keys of this mode.
     pub fn of(query: &ReportQuery, report: &Report, mode: Mode) -> Self {
         let with_clicks = mode == Mode::Live && !query.group_by.has(Dimension::Attribution);
-        let row = |(key, row): &(Key, Row)| RowBody {
-            keys: KeysBody::of(query, *key),
-            figures: FiguresBody::of(row, with_clicks),
-        };
+        let with_rate = query.currency.is_none();
+        let figures = |row: &Row| FiguresBody::of(row, with_clicks, with_rate);
+        let row =
+            |(key, row): &(Key, Row)| RowBody { keys: KeysBody::of(query, *key), figures: figures(row) };
         Self {
             from: instant::format(query.periods.from()),
             to: instant::format(query.periods.to()),
@@ -134,7 +135,7 @@ impl ReportBody {
             currency: query.currency.map(Currency::code),
             group_by: query.group_by.dimensions().map(Dimension::as_str).collect(),
             rows: report.rows.iter().map(row).collect(),
-            totals: FiguresBody::of(&report.totals, with_clicks),
+            totals: figures(&report.totals),
         }
     }
 }
@@ -184,7 +185,7 @@ impl KeysBody {
 }
 
 impl FiguresBody {
-    fn of(row: &Row, with_clicks: bool) -> Self {
+    fn of(row: &Row, with_clicks: bool, with_rate: bool) -> Self {
         let counts = &row.counts;
         let clicks = Some(counts.clicks).filter(|_| with_clicks);
         Self {
@@ -199,7 +200,9 @@ impl FiguresBody {
                 .iter()
                 .map(|(currency, amounts)| AmountsBody::of(*currency, amounts))
                 .collect(),
-            conversion_rate: clicks.and_then(|clicks| conversion_rate(counts.sales, clicks)),
+            conversion_rate: clicks
+                .filter(|_| with_rate)
+                .and_then(|clicks| conversion_rate(counts.sales, clicks)),
         }
     }
 }

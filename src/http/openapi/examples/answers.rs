@@ -185,14 +185,15 @@ pub fn lists() -> Vec<Example> {
 
 /// Exports as NDJSON.
 pub fn ndjson() -> Vec<Example> {
-    let end = json!({ "next_cursor": "q8u0V0x9mZcBmqgAjntyDL1j8-uc25IQ" });
+    let end =
+        |complete: bool| json!({ "next_cursor": "q8u0V0x9mZcBmqgAjntyDL1j8-uc25IQ", "complete": complete });
     vec![
         example(
             "events",
             "An event, and where the next export begins",
-            format!("{}\n{end}\n", event()).into(),
+            format!("{}\n{}\n", event(), end(false)).into(),
         ),
-        example("nothing", "Nothing new", format!("{end}\n").into()),
+        example("nothing", "Nothing before `to` is left", format!("{}\n", end(true)).into()),
     ]
 }
 
@@ -202,7 +203,8 @@ pub fn csv() -> Vec<Example> {
         "{EVENT},sale,live,ORD-1001,2026-01-15T10:30:00.482913Z,unattributed,no_token,,,,,,129.90,USD,\
          2026-01-15T10:30:00Z,2,0,\"{{\"\"channel\"\":\"\"web\"\"}}\""
     );
-    let lines = [COLUMNS.join(","), event, "#next_cursor,q8u0V0x9mZcBmqgAjntyDL1j8-uc25IQ\n".to_owned()];
+    let lines =
+        [COLUMNS.join(","), event, "#next_cursor,q8u0V0x9mZcBmqgAjntyDL1j8-uc25IQ,incomplete\n".to_owned()];
     vec![example("events", "An event, and where the next export begins", lines.join("\n").into())]
 }
 

@@ -23,7 +23,9 @@ pub fn events() -> Operation {
         description: "Every event, oldest first, as a stream whose last line has the cursor at which the next export \
                       goes on: whoever keeps it gets each event exactly once, and never misses one. The newest minutes \
                       are left out until nothing older can come any more. A body without its last line was cut: export \
-                      again from the cursor before. Sign with v2, query included."
+                      again from the cursor before. Its last line also says whether it is complete: nothing received before `to` can come \
+                      any more, so the next export is one from that instant on, without a cursor. An export without `to` \
+                      never is. Sign with v2, query included."
             .to_owned(),
         signed: Signed::Bound,
         causes: &[Cause::Request, Cause::Signed, Cause::Query],
@@ -37,8 +39,9 @@ pub fn events() -> Operation {
                 content: Some(Content {
                     media_type: "application/x-ndjson",
                     schema: json!({
-                        "type": "string", "pattern": "\"next_cursor\":\"[A-Za-z0-9_-]+\"\\}\\n$",
-                        "description": "An event (`RecordedEvent`) a line; the last line is `{\"next_cursor\":\"…\"}`.",
+                        "type": "string", "pattern": "\"next_cursor\":\"[A-Za-z0-9_-]+\",\"complete\":(true|false)\\}\\n$",
+                        "description": "An event (`RecordedEvent`) a line; the last line is \
+                                        `{\"next_cursor\":\"…\",\"complete\":…}`.",
                         "x-line-schema": { "anyOf": [reference::<EventBody<'_>>(), end()] },
                     }),
                     examples: answers::ndjson(),
@@ -51,10 +54,10 @@ pub fn events() -> Operation {
                 content: Some(Content {
                     media_type: "text/csv",
                     schema: json!({
-                        "type": "string", "pattern": "^event_id,[\\s\\S]*\\n#next_cursor,[A-Za-z0-9_-]+\\n$",
+                        "type": "string", "pattern": "^event_id,[\\s\\S]*\\n#next_cursor,[A-Za-z0-9_-]+,(in)?complete\\n$",
                         "description": format!(
                             "A line of names, then an event a line ({}); what is not there is empty, `metadata` is JSON. \
-                             The last line is `#next_cursor,…`.",
+                             The last line is `#next_cursor,…,complete` or `#next_cursor,…,incomplete`.",
                             COLUMNS.join(", ")
                         ),
                     }),
@@ -67,7 +70,14 @@ pub fn events() -> Operation {
 
 fn end() -> Value {
     json!({
-        "type": "object", "required": ["next_cursor"], "properties": { "next_cursor": reference::<Cursor>() },
+        "type": "object", "required": ["next_cursor", "complete"],
+        "properties": {
+            "next_cursor": reference::<Cursor>(),
+            "complete": {
+                "type": "boolean",
+                "description": "Whether nothing received before `to` can come any more; without `to` always `false`.",
+            },
+        },
         "additionalProperties": false,
     })
 }
@@ -83,7 +93,12 @@ fn parameters() -> Vec<Value> {
             }),
         ),
         query("from", "Events received at this instant or after it.", reference::<Instant>()),
-        query("to", "Events received before this instant.", reference::<Instant>()),
+        query(
+            "to",
+            "Events received before this instant. Where it lies less than `export.behind_s` and a minute back, more may \
+             still come: the last line says so.",
+            reference::<Instant>(),
+        ),
         query(
             "cursor",
             "The `next_cursor` of the export before, `from` and `to` as they were.",

@@ -97,7 +97,8 @@ fn parameters() -> Vec<Value> {
         ),
         query(
             "currency",
-            "Sales of this currency alone, and what happens to them. Leads and clicks have none: they count all the same.",
+            "Sales of this currency alone, and what happens to them. Leads and clicks have none: they count all the same, and \
+             there is no `conversion_rate`.",
             reference::<Currency>(),
         ),
         query(
