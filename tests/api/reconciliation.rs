@@ -155,9 +155,9 @@ on_both_databases! {
     async fn an_order_whose_row_cannot_be_read_is_not_missing_there(backend: Backend) {
         let service = Service::start(backend).await;
         post(&service.caller, &sale("O-1", "10.00", "EUR")).await;
-        for value in [json!("10,00"), json!("10.00")] {
-            let read = u64::from(value == "10.00");
-            let answer = reconcile(&service.caller, &json!([{"order_id": "O-1", "value": value}])).await;
+        for (value, read) in [("\"10,00\"", 0), ("10.00", 1)] {
+            let body = format!("order_id,value\nO-1,{value}\n");
+            let answer = send(&service.caller, &format!("{PATH}?{NOVEMBER}"), "text/csv", &body).await;
             assert_eq!(answer.at("/summary"),
                 summary(&[("compared", read), ("matched", read), ("unreadable", 1 - read)]));
             assert_eq!(answer.at("/differences"), json!([]));

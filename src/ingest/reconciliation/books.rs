@@ -171,7 +171,7 @@ fn line_of(position: &csv::Position, body: &[u8]) -> u64 {
 }
 
 /// An empty cell says nothing.
-fn csv_row(line: u64, columns: &Columns, record: &csv::ByteRecord) -> Result<Row, UnreadableRow> {
+fn csv_row(line: u64, columns: &[(usize, &str)], record: &csv::ByteRecord) -> Result<Row, UnreadableRow> {
     let mut members = Map::new();
     let mut errors = Vec::new();
     for (place, column) in columns {
