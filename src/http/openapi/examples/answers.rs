@@ -185,8 +185,9 @@ pub fn lists() -> Vec<Example> {
 
 /// Exports as NDJSON.
 pub fn ndjson() -> Vec<Example> {
-    let end =
-        |complete: bool| json!({ "next_cursor": "q8u0V0x9mZcBmqgAjntyDL1j8-uc25IQ", "complete": complete });
+    let end = |complete: bool| {
+        format!(r#"{{"next_cursor":"q8u0V0x9mZcBmqgAjntyDL1j8-uc25IQ","complete":{complete}}}"#)
+    };
     vec![
         example(
             "events",
