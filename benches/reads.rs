@@ -45,7 +45,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const MASTER_KEY: &str = "1:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 
 /// How many links the large merchant's sales are credited to.
-const LINKS: usize = 1_000;
+const LINKS: usize = 500;
 
 /// How many events one statement inserts.
 const CHUNK: usize = 500;
