@@ -80,9 +80,11 @@ impl Export {
             let cursor = cursor.unwrap_or_default();
             let events = format!("{} events in {}", reading.events(), self.output.display());
             let left = match (self.to, reading.is_complete()) {
-                (Some(_), true) => ", complete",
-                (Some(_), false) => ", incomplete: more may come before --to",
-                (None, _) => "",
+                (Some(_), true) => ", complete".to_owned(),
+                (Some(_), false) => ", incomplete: more may come before --to".to_owned(),
+                (None, _) => {
+                    format!(", the last {} s are left for the next run", context.config.export.behind_s)
+                }
             };
             format!("{events}{left}, next cursor {cursor}")
         })

@@ -144,9 +144,11 @@ fn start(database: &TestDatabase, name: &str) -> ServeProcess {
     })
 }
 
-/// An open transaction of the first instance, in which it has written.
-const HELD: &str = "pg_stat_activity WHERE application_name = 'one' AND state = 'idle in transaction' \
-     AND backend_xid IS NOT NULL";
+/// An open transaction of the first instance, in which it has recorded events. Its housekeeping writes,
+/// too, but nothing that a request needs.
+const HELD: &str = "pg_stat_activity one WHERE application_name = 'one' AND state = 'idle in transaction' \
+     AND backend_xid IS NOT NULL AND EXISTS (SELECT 1 FROM pg_locks held WHERE held.pid = one.pid \
+     AND held.relation = 'events'::regclass AND held.mode = 'RowExclusiveLock')";
 
 /// Stops an instance in the middle of a transaction, which PostgreSQL confirms.
 async fn stop_in_a_transaction(instance: &ServeProcess, crowd: &Crowd, setup: &mut Setup) {
