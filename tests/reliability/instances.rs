@@ -159,7 +159,11 @@ async fn stop_in_a_transaction(instance: &ServeProcess, crowd: &Crowd, setup: &m
         instance.signal(Signal::SIGSTOP);
         eventually("PostgreSQL has nothing more to do for it", async || setup.count(active) == 0).await;
         if setup.count(HELD) > 0 {
-            return;
+            // Its next statement, even its COMMIT, may be on the way already.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            if setup.count(HELD) > 0 {
+                return;
+            }
         }
         instance.signal(Signal::SIGCONT);
     }
