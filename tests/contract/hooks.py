@@ -276,6 +276,9 @@ def described_is_accepted(_context, response, case):
     if case.path.endswith(WEBHOOKS):
         # Which of the two bodies a topic takes is not told by the schema.
         unexpected = [error for error in unexpected if error["code"] not in ("required", "wrong_type")]
+    if case.path.endswith("/reconciliations"):
+        # Where the period stands depends on the body's media type, and CSV has columns.
+        unexpected = [error for error in unexpected if error["pointer"] not in ("/from", "/to", "/order_id")]
     if problem["code"] == "validation_failed" and not unexpected:
         return
     raise AssertionError(f"refused though it is of the form described: {problem}")
