@@ -9,12 +9,20 @@ use futures_util::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::load::{Crowd, Promises, caller, check};
+use crate::load::{Crowd, Promises, caller};
 use crate::support::process::ServeProcess;
 use crate::support::service::Setup;
 use crate::support::{Backend, Caller, eventually, on_both_databases};
+use crate::trial::{Trial, times};
 
-const KILLS: usize = 20;
+/// How often the service is killed in CI.
+fn kills(backend: Backend) -> usize {
+    times(match backend {
+        Backend::Sqlite => 100,
+        Backend::Postgres => 50,
+    })
+}
+
 const CLICKS: &str = "/api/v1/clicks";
 
 on_both_databases! {
@@ -22,24 +30,25 @@ on_both_databases! {
         let database = backend.database();
         let mut caller = caller(&database);
         let promises = Arc::new(Promises::default());
-        for kill in 0..KILLS {
+        let mut trial = Trial::new(&format!("{backend:?}-kill-9").to_lowercase());
+        for _ in 0..kills(backend) {
             let service = ServeProcess::start(&database);
             caller.base = service.base.clone();
             let before = promises.acknowledged();
             let crowd = Crowd::start(16, &caller, &promises);
-            // Later each time, so that the kills fall on different phases of a commit.
-            let wanted = before + 100 + 137 * kill % 400;
+            // Not always as late, so that the kills fall on different phases of a commit.
+            let wanted = before + trial.random.usize(50..250);
             eventually("some are acknowledged", async || promises.acknowledged() >= wanted).await;
             service.kill();
+            trial.fault_done();
             crowd.stop().await;
-            check(&database, &promises);
         }
-        assert!(promises.acknowledged() >= 100 * KILLS);
         let service = ServeProcess::start(&database);
         caller.base = service.base.clone();
-        let order = promises.acknowledged.lock().unwrap().keys().next().unwrap().clone();
-        let again = caller.post(&json!({"externalOrderId": order, "amount": "12.34", "currency": "EUR"})).await;
-        assert_eq!(again.word(), "DUPLICATE");
+        trial.answers_again(&caller).await;
+        trial.check(&database, &promises);
+        trial.replays(&caller, &promises).await;
+        trial.passed();
     }
 
     async fn a_killed_service_keeps_every_click_that_it_has_answered(backend: Backend) {

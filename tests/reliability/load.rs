@@ -9,6 +9,7 @@ use conversiond::storage::{AnyConnection, Connector, Purpose};
 use diesel::{QueryableByName, RunQueryDsl as _, sql_query, sql_types};
 use serde_json::json;
 
+use crate::support::caller::unix_now;
 use crate::support::service::Setup;
 use crate::support::{Caller, TestDatabase};
 
@@ -41,6 +42,16 @@ impl Promises {
             .map(|(_, count)| count)
             .sum()
     }
+
+    /// The callback that tells of this order.
+    pub fn event(order: &str) -> String {
+        json!({"externalOrderId": order, "amount": "12.34", "currency": "EUR"}).to_string()
+    }
+
+    /// Every second order is sent under an idempotency key.
+    pub fn idempotency_key(order: &str) -> Option<String> {
+        order.ends_with(['1', '3', '5', '7', '9']).then(|| format!("key-{order}"))
+    }
 }
 
 /// Callers at work.
@@ -71,8 +82,12 @@ impl Crowd {
 async fn work(caller: Caller, promises: Arc<Promises>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         let order = format!("O-{}", promises.next_order.fetch_add(1, Ordering::Relaxed));
-        let event = json!({"externalOrderId": order, "amount": "12.34", "currency": "EUR"}).to_string();
-        let Ok(answer) = caller.try_post(&event).await else {
+        let event = Promises::event(&order);
+        let answer = match Promises::idempotency_key(&order) {
+            Some(key) => caller.try_post_to("/api/v1/conversions", &key, &event, unix_now()).await,
+            None => caller.try_post(&event).await,
+        };
+        let Ok(answer) = answer else {
             promises.broken.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
             continue;

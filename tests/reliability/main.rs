@@ -20,3 +20,4 @@ mod outages;
 mod retries;
 mod shutdown;
 mod still_running;
+mod trial;
