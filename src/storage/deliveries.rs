@@ -1,10 +1,10 @@
 //! Webhook deliveries by the caller's id (contract 6.4).
 
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Timestamp};
 
 use super::batch_insert::batch_insert;
+use super::time_column::TimeColumn;
 use super::{AnyConnection, StoreError};
 
 /// A delivery on its way in.
@@ -16,7 +16,7 @@ pub struct DeliveryRow<'a> {
     pub topic: &'static str,
     pub fingerprint: String,
     pub order_id: &'a str,
-    pub received_at: NaiveDateTime,
+    pub received_at: TimeColumn,
     pub times_received: i64,
 }
 
@@ -34,7 +34,7 @@ batch_insert! {
         topic: &'a str => Text, "::text[]", |row| row.topic;
         fingerprint: &'a str => Text, "::text[]", |row| row.fingerprint.as_str();
         order_id: &'a str => Text, "::text[]", |row| row.order_id;
-        received_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.received_at;
+        received_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.received_at;
         times_received: i64 => BigInt, "::bigint[]", |row| row.times_received;
     }
     ON_CONFLICT
@@ -49,7 +49,7 @@ pub fn take(connection: &mut AnyConnection, rows: &[DeliveryRow<'_>]) -> Result<
     let returned: Vec<(String, String, String, String)> = match connection {
         AnyConnection::Postgres(c) => InsertBatch::new(rows).load(c)?,
         AnyConnection::Sqlite(c) => {
-            rows.iter().map(|row| InsertOne(row).get_result(c)).collect::<QueryResult<_>>()?
+            rows.iter().map(|row| InsertOne::<false>(row).get_result(c)).collect::<QueryResult<_>>()?
         }
     };
     let mut by_id: std::collections::HashMap<_, _> = returned

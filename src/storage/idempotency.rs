@@ -1,11 +1,12 @@
 //! Stored answers by idempotency key (contract 6.1).
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamp};
 
 use super::batch_insert::batch_insert;
 use super::schema::idempotency_keys;
+use super::time_column::TimeColumn;
 use super::{AnyConnection, StoreError};
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::Mode;
@@ -40,9 +41,9 @@ pub struct ClaimRow<'a> {
     /// The answer's body.
     pub body: String,
     /// Now.
-    pub created_at: NaiveDateTime,
+    pub created_at: TimeColumn,
     /// When the key is forgotten.
-    pub expires_at: NaiveDateTime,
+    pub expires_at: TimeColumn,
     /// 1.
     pub times_seen: i64,
 }
@@ -87,14 +88,30 @@ batch_insert! {
         fingerprint: &'a str => Text, "::text[]", |row| row.fingerprint.as_str();
         status: i32 => Integer, "::integer[]", |row| row.status;
         body: &'a str => Text, "::text[]", |row| row.body.as_str();
-        created_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.created_at;
-        expires_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.expires_at;
+        created_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.created_at;
+        expires_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.expires_at;
         times_seen: i64 => BigInt, "::bigint[]", |row| row.times_seen;
     }
     ON_CONFLICT
 }
 
 type Returned = (String, String, String, String, String, i32, String);
+
+/// Nearly every key is new.
+fn claim_one(connection: &mut SqliteConnection, row: &ClaimRow<'_>) -> QueryResult<Returned> {
+    if InsertOne::<true>(row).execute(connection)? == 0 {
+        return InsertOne::<false>(row).get_result(connection);
+    }
+    Ok((
+        row.idempotency_key.to_owned(),
+        row.merchant_id.clone(),
+        row.mode.to_owned(),
+        row.claimed_by.to_owned(),
+        row.fingerprint.clone(),
+        row.status,
+        String::new(),
+    ))
+}
 
 /// Claims keys, each at most once and in their sort order; holders stand in the rows' order.
 pub fn claim(connection: &mut AnyConnection, rows: &[ClaimRow<'_>]) -> Result<Vec<Holder>, StoreError> {
@@ -103,9 +120,7 @@ pub fn claim(connection: &mut AnyConnection, rows: &[ClaimRow<'_>]) -> Result<Ve
     }
     let returned: Vec<Returned> = match connection {
         AnyConnection::Postgres(c) => InsertBatch::new(rows).load(c)?,
-        AnyConnection::Sqlite(c) => {
-            rows.iter().map(|row| InsertOne(row).get_result(c)).collect::<QueryResult<_>>()?
-        }
+        AnyConnection::Sqlite(c) => rows.iter().map(|row| claim_one(c, row)).collect::<QueryResult<_>>()?,
     };
     let mut by_key: std::collections::HashMap<(String, String, String), Holder> = returned
         .into_iter()

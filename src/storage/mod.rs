@@ -29,6 +29,7 @@ mod retention;
 mod schema;
 mod sqlite;
 pub mod submissions;
+mod time_column;
 pub mod token_keys;
 pub mod trail;
 pub mod writer;

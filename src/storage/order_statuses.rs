@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text, Timestamp};
 
 use super::batch_insert::batch_insert;
+use super::time_column::TimeColumn;
 use super::{AnyConnection, StoreError};
 use crate::domain::ids::{AttemptId, EventId, MerchantId};
 use crate::domain::instant;
@@ -42,7 +43,7 @@ pub struct StatusRow<'a> {
     pub status_updated_at: String,
     pub attempt_id: String,
     pub event_id: Option<String>,
-    pub received_at: NaiveDateTime,
+    pub received_at: TimeColumn,
     pub reason: Option<&'a str>,
     pub metadata: Option<&'a str>,
     pub body: &'a str,
@@ -69,7 +70,7 @@ impl<'a> StatusRow<'a> {
             status_updated_at: identity.updated_at.clone(),
             attempt_id: attempt.to_string(),
             event_id: event.map(|event| event.to_string()),
-            received_at: received_at.naive_utc(),
+            received_at: TimeColumn::of(received_at),
             reason: recording.report.reason.as_deref(),
             metadata: recording.report.metadata.as_deref(),
             body: &recording.body,
@@ -94,7 +95,7 @@ batch_insert! {
         status_updated_at: &'a str => Text, "::text[]", |row| row.status_updated_at.as_str();
         attempt_id: &'a str => Text, "::text[]", |row| row.attempt_id.as_str();
         event_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.event_id.as_deref();
-        received_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.received_at;
+        received_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.received_at;
         reason: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.reason;
         metadata: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.metadata;
         body: &'a str => Text, "::text[]", |row| row.body;
@@ -115,7 +116,7 @@ pub fn record(connection: &mut AnyConnection, rows: &[StatusRow<'_>]) -> Result<
     let returned: Vec<Returned> = match connection {
         AnyConnection::Postgres(c) => InsertBatch::new(rows).load(c)?,
         AnyConnection::Sqlite(c) => {
-            rows.iter().map(|row| InsertOne(row).get_result(c)).collect::<QueryResult<_>>()?
+            rows.iter().map(|row| InsertOne::<false>(row).get_result(c)).collect::<QueryResult<_>>()?
         }
     };
     let brought_by: HashMap<_, _> = returned

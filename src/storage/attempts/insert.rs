@@ -1,6 +1,5 @@
 //! Writing to the journal.
 
-use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamp};
 
@@ -8,6 +7,7 @@ use crate::domain::attempt::{Attempt, Ending};
 use crate::domain::ids::{EventId, ExternalId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::storage::batch_insert::batch_insert;
+use crate::storage::time_column::TimeColumn;
 use crate::storage::{AnyConnection, StoreError};
 
 /// The request itself, where a row's number is expected.
@@ -19,7 +19,7 @@ pub struct AttemptRow<'a> {
     pub attempt_id: String,
     pub bulk_row: i32,
     pub mode: &'static str,
-    pub started_at: NaiveDateTime,
+    pub started_at: TimeColumn,
     pub endpoint: &'static str,
     pub peer: Option<String>,
     pub key_id: Option<&'a str>,
@@ -48,7 +48,7 @@ impl<'a> AttemptRow<'a> {
             attempt_id: attempt.id.to_string(),
             bulk_row,
             mode: attempt.mode.map_or("", Mode::as_str),
-            started_at: attempt.started_at.naive_utc(),
+            started_at: TimeColumn::of(attempt.started_at),
             endpoint: attempt.endpoint,
             peer: attempt.peer.map(|peer| peer.to_string()),
             key_id: attempt.key_id.as_deref(),
@@ -85,7 +85,7 @@ batch_insert! {
         attempt_id: &'a str => Text, "::text[]", |row| row.attempt_id.as_str();
         bulk_row: i32 => Integer, "::integer[]", |row| row.bulk_row;
         mode: &'a str => Text, "::text[]", |row| row.mode;
-        started_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.started_at;
+        started_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.started_at;
         endpoint: &'a str => Text, "::text[]", |row| row.endpoint;
         peer: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.peer.as_deref();
         key_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.key_id;
@@ -118,7 +118,7 @@ pub fn insert(connection: &mut AnyConnection, mut rows: Vec<AttemptRow<'_>>) -> 
         }
         AnyConnection::Sqlite(c) => {
             for row in &rows {
-                InsertOne(row).execute(c)?;
+                InsertOne::<false>(row).execute(c)?;
             }
         }
     }

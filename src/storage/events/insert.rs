@@ -12,6 +12,7 @@ use super::row::NewRow;
 use crate::storage::batch_insert::batch_insert;
 use crate::storage::error::Failure;
 use crate::storage::exports::ID_AGE_MAX;
+use crate::storage::time_column::TimeColumn;
 use crate::storage::{AnyConnection, StoreError};
 
 /// What was inserted or found.
@@ -42,11 +43,18 @@ pub fn insert(
             Ok(Inserted { ids: found.into_iter().map(|(id, _)| id).collect(), clock })
         }
         AnyConnection::Sqlite(c) => {
-            let ids: QueryResult<HashSet<String>> =
-                rows.iter().map(|row| InsertOne(row).get_result(c)).collect();
+            let ids: QueryResult<HashSet<String>> = rows.iter().map(|row| insert_one(c, row)).collect();
             Ok(Inserted { ids: ids?, clock: Some(begun_at.naive_utc()) })
         }
     }
+}
+
+/// The id that the row has now. Nearly every row is new.
+fn insert_one(connection: &mut SqliteConnection, row: &NewRow<'_>) -> QueryResult<String> {
+    if InsertOne::<true>(row).execute(connection)? == 1 {
+        return Ok(row.event_id.clone());
+    }
+    InsertOne::<false>(row).get_result(connection)
 }
 
 impl Inserted {
@@ -101,9 +109,9 @@ batch_insert! {
         order_id: &'a str => Text, "::text[]", |row| row.order_id;
         own_id: &'a str => Text, "::text[]", |row| row.own_id;
         external_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.external_id;
-        occurred_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.occurred_at;
+        occurred_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.occurred_at;
         occurred_given: bool => Bool, "::bool[]", |row| row.occurred_given;
-        received_at: NaiveDateTime => Timestamp, "::timestamp[]", |row| row.received_at;
+        received_at: TimeColumn => Timestamp, "::timestamp[]", |row| row.received_at;
         value_minor: Option<i64> => Nullable<BigInt>, "::bigint[]", |row| row.value_minor;
         currency: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.currency;
         attribution: &'a str => Text, "::text[]", |row| row.attribution;
@@ -111,7 +119,7 @@ batch_insert! {
         click_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.click_id.as_deref();
         url_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.url_id.as_deref();
         domain_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.domain_id.as_deref();
-        clicked_at: Option<NaiveDateTime> => Nullable<Timestamp>, "::timestamp[]", |row| row.clicked_at;
+        clicked_at: Option<TimeColumn> => Nullable<Timestamp>, "::timestamp[]", |row| row.clicked_at;
         product_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.product_id;
         coupon_code: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.coupon_code;
         metadata: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.metadata;

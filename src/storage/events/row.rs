@@ -9,6 +9,7 @@ use crate::domain::ids::ExternalId;
 use crate::domain::money::Money;
 use crate::storage::StoreError;
 use crate::storage::schema::events;
+use crate::storage::time_column::TimeColumn;
 
 /// A new event. The texts are owned where ids are made into text here, once.
 pub struct NewRow<'a> {
@@ -19,9 +20,9 @@ pub struct NewRow<'a> {
     pub order_id: &'a str,
     pub own_id: &'a str,
     pub external_id: Option<&'a str>,
-    pub occurred_at: NaiveDateTime,
+    pub occurred_at: TimeColumn,
     pub occurred_given: bool,
-    pub received_at: NaiveDateTime,
+    pub received_at: TimeColumn,
     pub value_minor: Option<i64>,
     pub currency: Option<&'static str>,
     pub attribution: &'static str,
@@ -29,7 +30,7 @@ pub struct NewRow<'a> {
     pub click_id: Option<String>,
     pub url_id: Option<String>,
     pub domain_id: Option<String>,
-    pub clicked_at: Option<NaiveDateTime>,
+    pub clicked_at: Option<TimeColumn>,
     pub product_id: Option<&'a str>,
     pub coupon_code: Option<&'a str>,
     pub metadata: Option<&'a str>,
@@ -86,9 +87,9 @@ impl<'a> NewRow<'a> {
             order_id: recorded.order_id.as_str(),
             own_id: recording.callback.event.own_id(),
             external_id: text(&recorded.external_id),
-            occurred_at: recorded.occurred_at.naive_utc(),
+            occurred_at: TimeColumn::of(recorded.occurred_at),
             occurred_given: recorded.occurred_given,
-            received_at: recorded.received_at.naive_utc(),
+            received_at: TimeColumn::of(recorded.received_at),
             value_minor: recorded.value.map(Money::minor),
             currency: recorded.value.map(|value| value.currency().code()),
             attribution: columns.attribution,
@@ -96,7 +97,7 @@ impl<'a> NewRow<'a> {
             click_id: columns.click_id,
             url_id: columns.url_id,
             domain_id: columns.domain_id,
-            clicked_at: columns.clicked_at,
+            clicked_at: columns.clicked_at.map(TimeColumn::from),
             product_id: text(&recorded.product_id),
             coupon_code: text(&recorded.coupon_code),
             metadata: recorded.metadata.as_deref(),

@@ -43,9 +43,8 @@ pub struct Candidates {
 
 /// The literal texts of the partial indexes: neither database uses one whose condition it would have
 /// to learn from a parameter.
-const REVERSING: &str = "events.event_name IN ('refund', 'status_refund', 'cancellation', 'reversal')";
-const EARLIER_REVERSING: &str =
-    "earlier.event_name IN ('refund', 'status_refund', 'cancellation', 'reversal')";
+const REVERSING: &str = "events.event_name NOT IN ('sale', 'lead')";
+const EARLIER_REVERSING: &str = "earlier.event_name NOT IN ('sale', 'lead')";
 
 /// At most `limit` candidates before a place.
 pub fn candidates(

@@ -46,7 +46,7 @@ struct Line {
 /// The condition of the partial indexes on what takes sales back: spelled out, or they do not serve.
 macro_rules! reversing {
     () => {
-        "event_name IN ('refund', 'status_refund', 'cancellation', 'reversal')"
+        "event_name NOT IN ('sale', 'lead')"
     };
 }
 

@@ -7,6 +7,7 @@ use super::units::{Fate, Part, Unit};
 use crate::domain::submission::{Claim, Conflict, Content, StoredAnswer, Submission};
 use crate::storage::error::Failure;
 use crate::storage::idempotency::{self, ClaimRow, Holder, KeyScope};
+use crate::storage::time_column::TimeColumn;
 use crate::storage::{AnyConnection, StoreError};
 
 /// Who has a key in this transaction.
@@ -158,8 +159,8 @@ fn row<'a>(
         fingerprint: claim.fingerprint.to_string(),
         status: answer.status.into(),
         body: answer.body.clone(),
-        created_at: context.received_at.naive_utc(),
-        expires_at: (context.received_at + context.key_ttl).naive_utc(),
+        created_at: TimeColumn::of(context.received_at),
+        expires_at: TimeColumn::of(context.received_at + context.key_ttl),
         times_seen: 1,
     }
 }

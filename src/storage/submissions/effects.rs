@@ -13,6 +13,7 @@ use crate::domain::submission::{
 use crate::storage::clicks::{self, ClickRow};
 use crate::storage::deliveries::{self, DeliveryRow};
 use crate::storage::order_statuses::{self, StatusIdentity, StatusRow};
+use crate::storage::time_column::TimeColumn;
 use crate::storage::{AnyConnection, StoreError, events};
 
 /// Records what the units report and sets their outcomes.
@@ -89,7 +90,7 @@ fn take_deliveries(
             topic: delivery.topic,
             fingerprint: delivery.fingerprint.to_string(),
             order_id: first.and_then(|unit| unit.entry?.order()).map_or("", |order| order.as_str()),
-            received_at: context.received_at.naive_utc(),
+            received_at: TimeColumn::of(context.received_at),
             times_received: i64::try_from(takers.len()).unwrap_or(1),
         });
     }
