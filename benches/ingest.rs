@@ -3,7 +3,7 @@
 //! `cargo bench --bench ingest` starts services as processes of their own, drives them over loopback
 //! with signed, distinct sales of many merchants that carry valid click tokens, and prints a table;
 //! C in it is the same service with a store that answers at once. Settings: `BENCH_ONLY` (names, by
-//! their beginnings, separated by commas), `BENCH_CONNECTIONS` (1,16,64,256), `BENCH_REQUESTS` (at most so
+//! their beginnings, separated by commas; C needs `ceiling`), `BENCH_CONNECTIONS` (1,16,64,256), `BENCH_REQUESTS` (at most so
 //! many a run, 80000), `BENCH_SECONDS` (at most so long, 2), `BENCH_MERCHANTS` (1000), `BENCH_ROUNDS` (1).
 #![allow(
     clippy::unwrap_used,
@@ -20,14 +20,16 @@ mod support;
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use support::cast::Cast;
 use support::child::{self, Stand};
 use support::databases::{Databases, Kind};
 use support::machine::Machine;
 use support::requests::{Manner, Orders, Requests};
 use support::series::{self, Plan, Repeated, Series};
-use support::service::Program;
-use support::{list, setting, table};
+use support::service::{Program, Service};
+use support::{list, output, plot, setting, table};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -60,9 +62,9 @@ impl Requested {
     fn new(cast: &Cast, connections: &[usize], a_run: usize) -> Self {
         let all: usize = connections.iter().map(|number| series::most(a_run, *number)).sum();
         let merchants = cast.members.len();
-        let sales = |count, manner| Requests::sales(cast, merchants, count, Orders::Ascending, manner);
+        let sales = |count, manner| Requests::sales(cast, merchants, count, Orders::From(0), manner);
         Self {
-            of_one: Requests::sales(cast, 1, a_run + 500, Orders::Ascending, Manner::Plain),
+            of_one: Requests::sales(cast, 1, a_run + 500, Orders::From(0), Manner::Plain),
             sales: sales(all + 500, Manner::Plain),
             keyed: sales(a_run + 500, Manner::Keyed),
             bulk: Requests::bulk(cast, (a_run / 500).max(20), BULK_ROWS),
@@ -113,37 +115,90 @@ fn plans<'a>(sent: &'a Requested, connections: &'a [usize], limits: (usize, Dura
     ]
 }
 
+/// How long a first start takes, schema included, in milliseconds.
+fn first_starts(databases: &Databases) -> Vec<(&'static str, f64)> {
+    let mut told = Vec::new();
+    for (name, kind) in [("sqlite", Kind::Sqlite), ("postgresql", Kind::Postgres)] {
+        let Some(database) = databases.empty(kind) else { continue };
+        let service = Service::start(Program::Release, &database, &[]);
+        told.push((name, service.ready_after.as_secs_f64() * 1e3));
+        service.stop();
+        database.remove(databases);
+    }
+    told
+}
+
+fn round(
+    databases: &Databases,
+    cast: &Cast,
+    connections: &[usize],
+    limits: (usize, Duration),
+) -> Vec<Series> {
+    let only: Option<Vec<String>> = list("BENCH_ONLY");
+    let wanted = |name: &str| {
+        only.as_ref().is_none_or(|only| only.iter().any(|beginning| name.starts_with(beginning.as_str())))
+    };
+    // Signatures are of now.
+    let sent = Requested::new(cast, connections, limits.0);
+    let mut measured: Vec<Series> = Vec::new();
+    table::print_head("of C");
+    for plan in plans(&sent, connections, limits).iter().filter(|plan| wanted(plan.name)) {
+        if let Some(series) = series::measure(databases, plan) {
+            table::print_series(&series, ceiling(&measured, &series.name));
+            measured.push(series);
+        }
+    }
+    measured
+}
+
+/// What a series is held against: bulk requests are another thing.
+fn ceiling<'a>(measured: &'a [Series], name: &str) -> Option<&'a Series> {
+    measured.first().filter(|first| first.name.starts_with("ceiling") && !name.contains("bulk"))
+}
+
 fn main() {
     if child::served() {
         return;
     }
     let connections = list("BENCH_CONNECTIONS").unwrap_or_else(|| vec![1, 16, 64, 256]);
     let limits = (setting("BENCH_REQUESTS", 80_000), Duration::from_secs(setting("BENCH_SECONDS", 2)));
-    let only: Option<Vec<String>> = list("BENCH_ONLY");
     let cast = Cast::new(setting("BENCH_MERCHANTS", 1_000));
     let databases = Databases::new(&cast);
-    table::print_machine(&Machine::here(databases.folder()), &databases.settings());
+    let (machine, cluster) = (Machine::here(databases.folder()), databases.settings());
+    table::print_machine(&machine, &cluster);
     println!(
         "load         signed sales of {} merchants with click tokens; a run ends after {} requests or {} s",
         cast.members.len(),
         limits.0,
         limits.1.as_secs()
     );
-    for _ in 0..setting("BENCH_ROUNDS", 1) {
-        // Signatures are of now.
-        let sent = Requested::new(&cast, &connections, limits.0);
-        let mut measured: Vec<Series> = Vec::new();
-        table::print_head();
-        for plan in plans(&sent, &connections, limits) {
-            if only.as_ref().is_some_and(|only| !only.iter().any(|name| plan.name.starts_with(name.as_str())))
-            {
-                continue;
-            }
-            let Some(series) = series::measure(&databases, &plan) else { continue };
-            let ceiling = measured.first().filter(|series| series.name.starts_with("ceiling"));
-            let comparable = plan.requests.events_each == 1;
-            table::print_series(&series, ceiling.filter(|_| comparable));
-            measured.push(series);
+    let starts = first_starts(&databases);
+    for (name, millis) in &starts {
+        println!("first start  {name}: ready after {millis:.0} ms, with the schema made");
+    }
+    let rounds: Vec<Vec<Series>> =
+        (0..setting("BENCH_ROUNDS", 1)).map(|_| round(&databases, &cast, &connections, limits)).collect();
+    let several = rounds.len() > 1;
+    let measured = output::medians(rounds);
+    if several {
+        println!("\nmedians of all rounds:");
+        table::print_head("of C");
+        for series in &measured {
+            table::print_series(series, ceiling(&measured, &series.name));
         }
     }
+    println!();
+    let starts: Vec<Value> =
+        starts.iter().map(|(name, millis)| json!({ "store": name, "ms": millis })).collect();
+    let all = json!({
+        "machine": output::json_machine(&machine, &cluster),
+        "merchants": cast.members.len(),
+        "first_starts": starts,
+        "series": measured.iter().map(Series::json).collect::<Vec<_>>(),
+    });
+    output::write("ingest.json", &format!("{all:#}\n"));
+    let plotted: Vec<&Series> =
+        measured.iter().filter(|series| series.runs.len() == connections.len()).collect();
+    let title = format!("conversiond {}: signed sales, on {}", env!("CARGO_PKG_VERSION"), machine.processors);
+    output::write("ingest.svg", &plot::by_connections(&title, &plotted));
 }

@@ -91,6 +91,17 @@ impl Databases {
         Some(database)
     }
 
+    /// A database with nothing in it, not even a schema.
+    pub fn empty(&self, kind: Kind) -> Option<Database> {
+        let number = self.number.replace(self.number.get() + 1);
+        let name = format!("bench{number}");
+        let database = self.named(kind, &name)?;
+        if kind == Kind::Postgres {
+            self.admin(&format!("CREATE DATABASE {name}"));
+        }
+        Some(database)
+    }
+
     /// The cluster's settings, by name; empty where there is none.
     pub fn settings(&self) -> Vec<(String, String)> {
         let Some(database) = self.named(Kind::Postgres, "postgres") else { return Vec::new() };

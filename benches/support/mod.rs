@@ -7,11 +7,15 @@ pub mod child;
 #[path = "../../tests/support/cluster.rs"]
 pub mod cluster;
 pub mod databases;
+pub mod filled;
 pub mod load;
 pub mod machine;
 pub mod measure;
 pub mod one_insert;
+pub mod output;
+pub mod plot;
 pub mod process;
+pub mod questions;
 pub mod requests;
 pub mod series;
 pub mod service;

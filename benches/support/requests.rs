@@ -23,9 +23,9 @@ pub struct Requests {
 /// How order ids follow each other.
 #[derive(Debug, Clone, Copy)]
 pub enum Orders {
-    /// Each is above those before.
-    Ascending,
-    /// Anywhere among so many older ones.
+    /// Each is above those before, from this number on: shops count their orders.
+    From(usize),
+    /// Anywhere among so many older ones: shops make them up.
     Among(usize),
 }
 
@@ -81,7 +81,7 @@ impl Requests {
                 if row > 0 {
                     body.push(',');
                 }
-                sale(&mut body, cast, member, &order(number * rows + row, Orders::Ascending, &mut random));
+                sale(&mut body, cast, member, &order(number * rows + row, Orders::From(0), &mut random));
             }
             body.push_str("]}");
             requests.push(member, "/api/v1/conversions/bulk", "", &body, false);
@@ -122,9 +122,14 @@ impl Requests {
 
 fn order(number: usize, orders: Orders, random: &mut fastrand::Rng) -> String {
     match orders {
-        Orders::Ascending => format!("ORD-{number:012}"),
-        Orders::Among(older) => format!("ORD-{:012}-{number}", random.usize(0..older.max(1))),
+        Orders::From(first) => order_id(first + number),
+        Orders::Among(older) => format!("{}-{number}", order_id(random.usize(0..older.max(1)))),
     }
+}
+
+/// The id of the order of this number.
+pub fn order_id(number: usize) -> String {
+    format!("ORD-{number:012}")
 }
 
 fn sale(body: &mut String, cast: &Cast, member: &Member, order: &str) {

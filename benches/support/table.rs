@@ -24,82 +24,72 @@ pub fn print_machine(machine: &Machine, cluster: &[(String, String)]) {
     }
 }
 
-/// The head of the table of runs.
-pub fn print_head() {
-    println!(
-        "\n{:<26} {:>5} {:>9} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>8} {:>8} {:>7} {:>7}",
-        "",
-        "conns",
-        "events/s",
-        "of C",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-        "commits",
-        "events",
-        "µs CPU",
-        "µs CPU",
-        "µs CPU",
-        "written",
-        "stored",
-        "peak",
-        "ready"
-    );
-    println!(
-        "{:<26} {:>5} {:>9} {:>6} {:>8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>8} {:>8} {:>7} {:>7}",
-        "",
-        "",
-        "",
-        "",
-        "",
-        "",
-        "",
-        "/s",
-        "/commit",
-        "service",
-        "postgr.",
-        "load",
-        "B/event",
-        "B/event",
-        "MiB",
-        "ms"
-    );
+/// The columns after the name: two lines of head, and a width.
+const COLUMNS: [(&str, &str, usize); 15] = [
+    ("conns", "", 5),
+    ("events/s", "", 9),
+    ("ratio", "", 8),
+    ("p50 ms", "", 8),
+    ("p99 ms", "", 8),
+    ("max ms", "", 8),
+    ("commits", "/s", 8),
+    ("events", "/commit", 8),
+    ("µs CPU", "service", 8),
+    ("µs CPU", "postgres", 8),
+    ("µs CPU", "load", 7),
+    ("written", "B/event", 8),
+    ("stored", "B/event", 8),
+    ("peak", "MiB", 5),
+    ("ready", "ms", 6),
+];
+
+fn print_row(name: &str, cells: &[String]) {
+    let cells: String =
+        COLUMNS.iter().zip(cells).map(|((_, _, width), cell)| format!(" {cell:>width$}")).collect();
+    println!("{name:<32}{cells}");
 }
 
-/// The rows of a series, beside the ceiling at the same number of connections.
-pub fn print_series(series: &Series, ceiling: Option<&Series>) {
+/// The head of the table of runs, and what their rates are divided by.
+pub fn print_head(ratio: &str) {
+    println!();
+    let above = |head: &str| if head == "ratio" { ratio.to_owned() } else { head.to_owned() };
+    print_row("", &COLUMNS.map(|(head, _, _)| above(head)));
+    print_row("", &COLUMNS.map(|(_, below, _)| below.to_owned()));
+}
+
+/// The rows of a series, beside another one's at the same number of connections.
+pub fn print_series(series: &Series, base: Option<&Series>) {
     for (number, run) in series.runs.iter().enumerate() {
-        let base = ceiling.and_then(|ceiling| ceiling.at(run.connections));
+        let base = base.and_then(|base| base.at(run.connections));
         print_run(series, run, base, number + 1 == series.runs.len());
     }
 }
 
 fn print_run(series: &Series, run: &Run, base: Option<&Run>, last: bool) {
     let [service, postgres, load] = run.cpu_per_event();
-    let or_dash = |value: Option<f64>, digits: usize| match value {
+    let some = |value: Option<f64>, digits: usize| match value {
         Some(value) => format!("{value:.digits$}"),
         None => "-".to_owned(),
     };
-    let of_series = |value: Option<f64>| if last { or_dash(value, 0) } else { String::new() };
-    println!(
-        "{:<26} {:>5} {:>9.0} {:>6} {:>8.2} {:>8.2} {:>8.1} {:>8.0} {:>8} {:>7.1} {:>7} {:>7.1} {:>8.0} {:>8} {:>7} {:>7}",
-        series.name,
-        run.connections,
-        run.per_second(),
-        or_dash(base.map(|base| run.per_second() / base.per_second()), 2),
-        run.latency_ms(0.5),
-        run.latency_ms(0.99),
-        run.latency_ms(1.0),
-        run.commits_per_second(),
-        or_dash(run.events_per_commit(), 1),
-        service,
-        or_dash((postgres > 0.0).then_some(postgres), 1),
-        load,
-        run.written_per_event(),
+    let of_series = |value: Option<f64>| if last { some(value, 0) } else { String::new() };
+    let cells = [
+        run.connections.to_string(),
+        format!("{:.0}", run.per_second()),
+        some(base.map(|base| run.per_second() / base.per_second()), 2),
+        format!("{:.2}", run.latency_ms(0.5)),
+        format!("{:.2}", run.latency_ms(0.99)),
+        format!("{:.1}", run.latency_ms(1.0)),
+        format!("{:.0}", run.commits_per_second()),
+        some(run.events_per_commit(), 1),
+        format!("{service:.1}"),
+        some((postgres > 0.0).then_some(postgres), 1),
+        format!("{load:.1}"),
+        format!("{:.0}", run.written_per_event()),
         of_series(series.stored_per_event),
         of_series(Some(super::float(series.peak_memory) / f64::from(1 << 20))),
         of_series(Some(series.ready_after.as_secs_f64() * 1e3)),
-    );
+    ];
+    print_row(&series.name, &cells);
 }
 
 fn gibibytes(bytes: u64) -> f64 {
