@@ -17,6 +17,7 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src benches \
  && echo 'fn main() {}' > build.rs \
  && echo 'fn main() {}' > benches/ingest.rs \
+ && echo 'fn main() {}' > benches/growth.rs \
  && echo 'fn main() {}' > src/main.rs \
  && : > src/lib.rs \
  && cargo build --release --locked --bin conversiond
