@@ -20,7 +20,7 @@ const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 pub const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
 
 /// Each on its own, the wait for locks first: the others may need it.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     BUSY_TIMEOUT,
     "PRAGMA journal_mode = WAL",
     // Every COMMIT reaches the disk before it returns.
@@ -28,6 +28,9 @@ const SETTINGS: [&str; 8] = [
     "PRAGMA fullfsync = 1",
     "PRAGMA checkpoint_fullfsync = 1",
     "PRAGMA journal_size_limit = 67108864",
+    // 62 MiB. Merchants' pages are written again and again: the longer the log, the fewer times each
+    // of them goes into the file. With 1,000 merchants a third of a commit's time.
+    "PRAGMA wal_autocheckpoint = 16000",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA temp_store = MEMORY",
 ];
@@ -62,11 +65,14 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
     }
     if purpose == Purpose::Read {
         connection.batch_execute("PRAGMA query_only = ON")?;
-    }
-    if purpose != Purpose::Read {
+    } else {
         // What is taken away is overwritten in the file, instead of being left on free pages: by whoever
         // forgets, erases or replaces it, so that nobody has to find it again.
         connection.batch_execute("PRAGMA secure_delete = ON")?;
+    }
+    if purpose == Purpose::Write {
+        // 32 MiB: the last pages of many merchants' keys, which every commit writes to.
+        connection.batch_execute("PRAGMA cache_size = -32768")?;
     }
     check_version(&mut connection)?;
     check_settings(&mut connection)?;

@@ -58,18 +58,19 @@ const TOLD: &str = "CASE WHEN r.event_name = 'status_refund' THEN (\
 
 /// Where the two databases' texts differ.
 struct Dialect {
-    by_time: &'static str,
+    sold: fn() -> String,
     by_order: &'static str,
     reversing_by_time: &'static str,
     /// Tells sales of one instant apart, so that an order's lines stand together.
     sale: &'static str,
 }
 
-const POSTGRES: Dialect = Dialect { by_time: "", by_order: "", reversing_by_time: "", sale: "s.event_id" };
+const POSTGRES: Dialect =
+    Dialect { sold: sold_on_postgres, by_order: "", reversing_by_time: "", sale: "s.event_id" };
 
 /// Without statistics it takes longer indexes; and in the order of the one by time nothing is sorted.
 const SQLITE: Dialect = Dialect {
-    by_time: "INDEXED BY events_by_time",
+    sold: sold_on_sqlite,
     by_order: "INDEXED BY events_reversing_by_order",
     reversing_by_time: "INDEXED BY events_reversing_by_time",
     sale: "s.rowid",
@@ -144,21 +145,50 @@ fn columns(told: &str) -> String {
     )
 }
 
-/// `CROSS JOIN`: SQLite reads the tables in this order, for PostgreSQL it is a join like others.
+/// The sales of a time that something happened to, with what happened.
 fn sold_text(dialect: &Dialect, basis: Basis) -> String {
-    let Dialect { by_time, by_order, sale, .. } = dialect;
     let told = if basis == Basis::Event { TOLD } else { "CAST(NULL AS TEXT)" };
     format!(
-        "{columns} FROM events s {by_time} CROSS JOIN events r {by_order} \
-         WHERE s.merchant_id = $1 AND s.mode = $2 AND s.event_name IN ('sale', 'lead') AND s.event_name = 'sale' \
-         AND s.occurred_at >= $3 AND s.occurred_at < $4 AND ($5 IS NULL OR s.currency = $5) \
-         AND r.merchant_id = s.merchant_id AND r.mode = s.mode AND r.order_id = s.order_id AND r.{reversing} \
-         ORDER BY s.occurred_at, {sale}",
+        "{columns} FROM {source} ORDER BY s.occurred_at, {sale}",
         columns = columns(told),
+        source = (dialect.sold)(),
+        sale = dialect.sale,
+    )
+}
+
+/// The condition of a sale in the time.
+const SOLD: &str = "s.merchant_id = $1 AND s.mode = $2 AND s.event_name IN ('sale', 'lead') \
+     AND s.event_name = 'sale' AND s.occurred_at >= $3 AND s.occurred_at < $4 AND ($5 IS NULL OR s.currency = $5)";
+
+/// The tables are read in this order: a look-up for each sale.
+fn sold_on_sqlite() -> String {
+    format!(
+        "events s INDEXED BY events_by_time CROSS JOIN events r INDEXED BY events_reversing_by_order \
+         WHERE {SOLD} AND {reversing}",
+        reversing = reversing_of_sale("r"),
+    )
+}
+
+/// Most sales have nothing of the kind: which ones have is a join of two indexes, by hash where that is
+/// cheaper than a look-up for each. `OFFSET 0` keeps the join with the table for those that are left.
+fn sold_on_postgres() -> String {
+    format!(
+        "(SELECT * FROM events s WHERE {SOLD} AND EXISTS (SELECT 1 FROM events x WHERE {any}) OFFSET 0) s \
+         CROSS JOIN LATERAL (SELECT * FROM events r WHERE {reversing} OFFSET 0) r",
+        any = reversing_of_sale("x"),
+        reversing = reversing_of_sale("r"),
+    )
+}
+
+fn reversing_of_sale(table: &str) -> String {
+    format!(
+        "{table}.merchant_id = s.merchant_id AND {table}.mode = s.mode AND {table}.order_id = s.order_id \
+         AND {table}.{reversing}",
         reversing = reversing!(),
     )
 }
 
+/// `CROSS JOIN`: SQLite reads the tables in this order, for PostgreSQL it is a join like others.
 fn earlier_text(dialect: &Dialect) -> String {
     let Dialect { by_order, reversing_by_time, .. } = dialect;
     format!(
