@@ -14,10 +14,10 @@ use crate::storage::{AnyConnection, Page, StoreError};
 const CHUNK: i64 = 250;
 
 /// How many orders one page may look at: most of them may not fit the filter.
-const ORDERS_MAX: usize = 2_000;
+const ORDERS_MAX: usize = 800;
 
 /// How many searches for candidates a page may make. Each looks at a bounded number of events.
-const SEARCHES_MAX: usize = 10;
+const SEARCHES_MAX: usize = 4;
 
 /// How many moments one page may hold; the orders that have the more go to the next.
 const MOMENTS_MAX: usize = 20_000;
