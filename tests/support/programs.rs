@@ -16,10 +16,10 @@ pub fn installed(names: &[&'static str]) -> Option<&'static str> {
     found.copied()
 }
 
-/// Whether a program is there that a kind of fault needs; a word where it is not, and a failure under
-/// `CONVERSIOND_TEST_FAULTS=require`.
-pub fn for_faults(name: &str, option: &str) -> bool {
-    let found = Command::new(name).arg(option).output().is_ok_and(|output| output.status.success());
+/// Whether a program that a kind of fault needs is there and succeeds with these arguments; a word where it
+/// does not, and a failure under `CONVERSIOND_TEST_FAULTS=require`.
+pub fn runs_for_faults(name: &str, arguments: &[&str]) -> bool {
+    let found = Command::new(name).args(arguments).output().is_ok_and(|output| output.status.success());
     if !found {
         let required = std::env::var("CONVERSIOND_TEST_FAULTS").is_ok_and(|value| value == "require");
         assert!(!required, "CONVERSIOND_TEST_FAULTS=require, but {name} does not run here");

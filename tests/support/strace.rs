@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::TestDatabase;
 use super::process::{BINARY, command_by};
-use super::programs::for_faults;
+use super::programs::runs_for_faults;
 
 /// What the service did. Files are named as in their folder.
 #[derive(Debug)]
@@ -64,8 +64,7 @@ pub struct Strace {
 impl Strace {
     /// Watches the folder of this database; `None` where strace is not installed, which is said.
     pub fn of(database: &TestDatabase) -> Option<Self> {
-        // It is installed and may trace.
-        if !for_faults("strace", "-V") {
+        if !may_trace() {
             return None;
         }
         let file = database.url.strip_prefix("sqlite:").expect("a file");
@@ -78,7 +77,7 @@ impl Strace {
     pub fn command(&mut self, database: &TestDatabase, options: &[&str], arguments: &[&str]) -> Command {
         self.processes += 1;
         let mut strace = Command::new("strace");
-        strace.args(["-D", "-f", "--seccomp-bpf", "-q", "-y", "-xx", "-s", "1000000"]);
+        strace.args(["-D", "-f", "--seccomp-bpf", "-q", "-y", "-xx", "-s", "2000000"]);
         strace.args(["-e", TRACED]).args(options);
         strace.arg("-o").arg(self.trace(self.processes)).arg(BINARY);
         command_by(strace, database, arguments)
@@ -101,6 +100,11 @@ impl Strace {
         }
         panic!("strace has not finished {}", path.display());
     }
+}
+
+/// Whether strace is installed and may trace.
+pub fn may_trace() -> bool {
+    runs_for_faults("strace", &["-f", "--seccomp-bpf", "-o", "/dev/null", "true"])
 }
 
 /// A process of which these calls fail, as strace's `inject` puts it, and where it writes which.
@@ -201,7 +205,9 @@ impl Reader<'_> {
             }
             "pwrite64" => self.watched_file(&opened(arguments)).map(|file| {
                 let mut data = strings(arguments).remove(0);
-                data.truncate(usize::try_from(result).unwrap());
+                let written = usize::try_from(result).unwrap();
+                assert!(data.len() >= written, "strace has cut what was written");
+                data.truncate(written);
                 Step::Write { file, at: last_number(arguments), data, thread }
             }),
             "ftruncate" => self

@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use crate::load::{Crowd, Promises, caller};
 use crate::support::process::{ServeProcess, command};
-use crate::support::programs::{for_faults, skipped};
-use crate::support::strace::failing;
+use crate::support::programs::{runs_for_faults, skipped};
+use crate::support::strace::{failing, may_trace};
 use crate::support::{Backend, Caller, TestDatabase, eventually};
 use crate::trial::{Trial, times};
 
@@ -22,7 +22,7 @@ const FAILING: [&[&str]; 4] = [
     &["pwrite64:error=EIO:when=300+149"],
     &["pwrite64:error=ENOSPC:when=300+173"],
     // It may not even be opened again.
-    &["fsync:error=EIO:when=20+13", "openat:error=EIO:when=12+2"],
+    &["fsync:error=EIO:when=20+13", "openat:error=EIO:when=5+7"],
 ];
 
 async fn readiness(caller: &Caller, service: &ServeProcess) -> (u16, String) {
@@ -76,7 +76,7 @@ async fn fill(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_its_files_may_not_grow_it_is_503_and_not_ready() {
-    if !for_faults("prlimit", "--version") {
+    if !runs_for_faults("prlimit", &["--version"]) {
         return;
     }
     let limit = |service: &ServeProcess, bytes: &str| {
@@ -131,7 +131,7 @@ async fn while_the_disk_is_full_it_is_503_and_not_ready() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_fails_to_be_written_now_and_then_is_not_acknowledged() {
-    if !for_faults("strace", "-V") {
+    if !may_trace() {
         return;
     }
     let mut trial = Trial::new("sqlite-failing-calls");

@@ -12,7 +12,7 @@ use crate::support::{Backend, TestDatabase, eventually};
 use crate::trial::{Trial, times};
 
 /// How often in CI.
-const STARTS: usize = 4;
+const STARTS: usize = 2;
 
 const INSTANCES: usize = 4;
 

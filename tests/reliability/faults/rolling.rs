@@ -11,7 +11,7 @@ use crate::support::{Backend, eventually};
 use crate::trial::{Trial, times};
 
 /// How many instances are replaced in CI.
-const RESTARTS: usize = 8;
+const RESTARTS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn instances_replaced_one_after_the_other_cost_no_caller_more_than_a_retry() {
