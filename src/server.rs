@@ -126,8 +126,12 @@ pub async fn build_with<S: BatchStore>(
     let metrics = Arc::new(Metrics::new());
     let (writer, writer_threads) =
         Writer::start(stores()?, &config.ingest, &config.idempotency, &clock, &metrics.writer)?;
-    let (journal, housekeeper) =
-        Journal::start(connector.clone(), config, clock.clone(), metrics.journal.clone())?;
+    let (journal, housekeeper) = Journal::start(
+        connector.clone(),
+        config,
+        (clock.clone(), clock_watch.clone()),
+        metrics.journal.clone(),
+    )?;
     let runtime = tokio::runtime::Handle::current();
     let wait = Duration::from_millis(config.database.pool_wait_ms);
     let reader = Reader::new(connector.clone(), config.database.pool_size, wait, runtime.clone());
@@ -260,8 +264,10 @@ async fn refresh_keys(
                 Some(now) => watch.believe(now, clock.monotonic()),
                 None => watch.settle(),
             }
+            // By a clock that has jumped, secrets would be left out that are still in force.
+            let now = watch.reliable_now().ok_or(StoreError::Unusable("the clock is off".to_owned()))?;
             let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
-            loader.load(connection, clock.now())
+            loader.load(connection, now)
         });
         match loaded.await {
             Ok(directory) => keyring.replace(directory),

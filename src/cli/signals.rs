@@ -8,6 +8,9 @@ use super::Failure;
 pub fn shutdown() -> Result<impl Future<Output = ()>, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Unheard it would end the process where a file has grown as large as may be (ulimit -f); a writer
+    // is told anyway.
+    drop(signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -61,6 +61,7 @@ pub struct Verified {
     key_id: KeyId,
     merchant: Option<Arc<Merchant>>,
     form: Form,
+    at: DateTime<Utc>,
 }
 
 /// Why a request is refused, exactly. What callers are told of it is less.
@@ -177,7 +178,7 @@ impl KeyDirectory {
             Some(form) => form,
         };
         key.allows(form, head, covered, circumstances)?;
-        Ok(Verified { key_id: key.id.clone(), merchant: key.merchant.clone(), form })
+        Ok(Verified { key_id: key.id.clone(), merchant: key.merchant.clone(), form, at: circumstances.now })
     }
 
     /// The strongest form in which a secret fits, if one does.
@@ -248,6 +249,11 @@ impl Verified {
     /// The key that signed.
     pub const fn key_id(&self) -> &KeyId {
         &self.key_id
+    }
+
+    /// When it was judged: the time by which its content is judged, too.
+    pub const fn at(&self) -> DateTime<Utc> {
+        self.at
     }
 
     /// The form that fitted.

@@ -38,7 +38,7 @@ impl Ingest {
     pub fn prepare_click(&self, call: ClickCall<'_>) -> Result<Prepared, IngestError> {
         let directory = self.keyring.current()?;
         let is_merchant = |id| directory.merchant(id).is_some();
-        let context = ClickContext { now: self.clock.now(), is_merchant: &is_merchant };
+        let context = ClickContext { now: call.verified.at(), is_merchant: &is_merchant };
         let click = click::parse(call.body, &context)?;
         let minted = click
             .mint(&directory.token_ring, &self.signing, self.entropy.as_ref())

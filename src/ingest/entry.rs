@@ -27,7 +27,7 @@ impl<'a> EntryMaker<'a> {
     /// For this request.
     pub fn new(ingest: &'a Ingest, call: &'a Call<'a>) -> Result<Self, StoreError> {
         let ring = ingest.keyring.current()?.token_ring.clone();
-        Ok(Self { ingest, call, ring, now: ingest.clock.now() })
+        Ok(Self { ingest, call, ring, now: call.verified.at() })
     }
 
     /// The entry of an event, which may tell its order's status too.

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use crate::domain::time::Entropy;
 use crate::domain::vault::{InvalidRing, MasterKeyRing};
+use crate::storage::folder;
 
 /// The environment variable that wins over every file.
 pub const VARIABLE: &str = "CONVERSIOND_MASTER_KEY";
@@ -81,9 +82,7 @@ fn read(path: &Path) -> Result<MasterKeyRing, MasterKeyError> {
 
 /// Writes a fresh key, whole and on disk, under a name that only one of several processes gets.
 fn make(path: &Path, entropy: &dyn Entropy) -> std::io::Result<()> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
+    folder::make_for(path)?;
     let mut random = [0u8; 8];
     entropy.fill(&mut random);
     let mut name = path.as_os_str().to_owned();

@@ -7,7 +7,7 @@ use diesel::QueryResult;
 use diesel::RunQueryDsl as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
-use super::{AnyConnection, StoreError, postgres, sqlite};
+use super::{AnyConnection, StoreError, log, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
 
 /// One message, so one round trip. Somebody else's lock on one row must not hold up everybody's
@@ -76,6 +76,22 @@ impl Connector {
             DatabaseUrl::Sqlite(path) => sqlite::connect(path, purpose).map(AnyConnection::Sqlite),
             DatabaseUrl::Postgres(url) => postgres::connect(url, &self.settings).map(AnyConnection::Postgres),
         }
+    }
+}
+
+impl Connector {
+    /// Makes sure, after a write has failed, that what is committed next stays committed: only SQLite's
+    /// file needs it. Do it on a connection that was made since, and before that commit.
+    ///
+    /// # Errors
+    /// The disk is full or failing still.
+    pub fn settle(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+        let DatabaseUrl::Sqlite(path) = &self.settings.url else { return Ok(()) };
+        connection.write(|_| {
+            log::settle(path).map_err(|error| {
+                StoreError::Unavailable(format!("cannot write the log of {}: {error}", path.display()))
+            })
+        })
     }
 }
 

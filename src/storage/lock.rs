@@ -1,10 +1,9 @@
 //! One `serve` per SQLite file.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-use super::StoreError;
+use super::{StoreError, folder};
 
 /// Held as long as the service runs; the operating system frees it with the process.
 #[derive(Debug)]
@@ -19,9 +18,7 @@ impl ServeLock {
         let unusable = |error: std::io::Error| {
             StoreError::Unusable(format!("cannot lock {}: {error}", database.display()))
         };
-        if let Some(folder) = database.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-        }
+        folder::make_for(database).map_err(unusable)?;
         // By its real name: a symbolic link is the same file. Before the first start there is none.
         let mut name =
             std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()).into_os_string();

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use diesel::{Connection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnec
 use super::StoreError;
 use super::backend::Purpose;
 use super::error::Failure;
+use super::folder;
 
 /// Versions before it can lose committed transactions in WAL mode (the "WAL-reset" race).
 const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -42,13 +43,8 @@ const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 /// Opens the file, which is made if need be, with its folder.
 pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreError> {
     let shown = path.display();
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| StoreError::Unusable(format!("cannot make the folder of {shown}: {error}")))?;
-    }
+    folder::make_for(path)
+        .map_err(|error| StoreError::Unusable(format!("cannot make the folder of {shown}: {error}")))?;
     let text =
         path.to_str().ok_or_else(|| StoreError::Unusable(format!("{shown}: the path is not UTF-8")))?;
     // SQLite would make it readable for all; its -wal and -shm files take over the file's mode.

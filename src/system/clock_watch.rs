@@ -35,7 +35,11 @@ impl ClockWatch {
 
     /// How far the wall clock has moved away from where it ought to be.
     pub fn off_by(&self) -> TimeDelta {
-        let (wall, monotonic) = (self.clock.now(), self.clock.monotonic());
+        self.off(self.clock.now())
+    }
+
+    fn off(&self, wall: DateTime<Utc>) -> TimeDelta {
+        let monotonic = self.clock.monotonic();
         let believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = monotonic.saturating_sub(believed.monotonic);
         wall - believed.wall - TimeDelta::from_std(passed).unwrap_or(TimeDelta::MAX)
@@ -43,14 +47,22 @@ impl ClockWatch {
 
     /// Whether requests can be judged by the wall clock.
     pub fn is_reliable(&self) -> bool {
-        self.off_by().abs() <= OFF_MAX
+        self.reliable_now().is_some()
+    }
+
+    /// The wall clock's time, if it can be judged by: the very reading that was looked at, because the
+    /// next one may have jumped.
+    pub fn reliable_now(&self) -> Option<DateTime<Utc>> {
+        let now = self.clock.now();
+        (self.off(now).abs() <= OFF_MAX).then_some(now)
     }
 
     /// Where there is nobody to ask: believes the wall clock anew if it has hardly moved, so that the
     /// small corrections of months do not add up to a jump.
     pub fn settle(&self) {
-        if self.off_by().abs() <= SLEW_MAX {
-            self.believe(self.clock.now(), self.clock.monotonic());
+        let (now, at) = (self.clock.now(), self.clock.monotonic());
+        if self.off(now).abs() <= SLEW_MAX {
+            self.believe(now, at);
         }
     }
 

@@ -150,8 +150,9 @@ const HELD: &str = "pg_stat_activity one WHERE application_name = 'one' AND stat
      AND backend_xid IS NOT NULL AND EXISTS (SELECT 1 FROM pg_locks held WHERE held.pid = one.pid \
      AND held.relation = 'events'::regclass AND held.mode = 'RowExclusiveLock')";
 
-/// Stops an instance in the middle of a transaction, which PostgreSQL confirms.
-async fn stop_in_a_transaction(instance: &ServeProcess, crowd: &Crowd, setup: &mut Setup) {
+/// Stops an instance in the middle of a transaction, which PostgreSQL confirms, and another instance,
+/// which waits for what that holds and is told to come back.
+async fn stop_in_a_transaction(instance: &ServeProcess, crowd: &Crowd, other: &Caller, setup: &mut Setup) {
     let active = "pg_stat_activity WHERE application_name = 'one' AND state = 'active'";
     for _ in 0..200 {
         let told = crowd.told();
@@ -159,9 +160,10 @@ async fn stop_in_a_transaction(instance: &ServeProcess, crowd: &Crowd, setup: &m
         instance.signal(Signal::SIGSTOP);
         eventually("PostgreSQL has nothing more to do for it", async || setup.count(active) == 0).await;
         if setup.count(HELD) > 0 {
-            // Its next statement, even its COMMIT, may be on the way already.
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            if setup.count(HELD) > 0 {
+            // Its next statement, even its COMMIT, may be on the way already: then nobody waits.
+            let in_flight: Vec<u64> = crowd.in_flight.lock().unwrap().iter().copied().collect();
+            let answers = join_all(in_flight.iter().map(|number| crowd.send(other, *number))).await;
+            if answers.iter().any(|answer| answer.status == 409) {
                 return;
             }
         }
@@ -181,7 +183,7 @@ async fn an_instance_stopped_in_the_middle_of_its_transaction_costs_the_others_n
     let mut setup = Setup::new(&database, "");
     let crowd = Arc::new(Crowd::default());
     let tasks = crowd.start(24, &to_one);
-    stop_in_a_transaction(&one, &crowd, &mut setup).await;
+    stop_in_a_transaction(&one, &crowd, &to_two, &mut setup).await;
 
     // Whoever needs what it holds is told to come back; everybody else is answered as ever.
     let in_flight: Vec<u64> = crowd.in_flight.lock().unwrap().iter().copied().collect();

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod clock;
 pub mod cluster;
 pub mod contract;
+pub mod disk;
 mod dump;
 pub mod exports;
 pub mod gate;
@@ -16,6 +17,7 @@ pub mod programs;
 pub mod proxy;
 pub mod raw;
 pub mod service;
+pub mod strace;
 
 pub use backend::{Backend, TestDatabase};
 #[allow(unused_imports, reason = "as above")]

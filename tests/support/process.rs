@@ -26,7 +26,11 @@ pub struct ServeProcess {
 
 /// A command on a database, with the tests' master key and nothing else of this environment.
 pub fn command(database: &TestDatabase, arguments: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
+    command_by(Command::new(BINARY), database, arguments)
+}
+
+/// The same by a program that runs it, and is given its arguments.
+pub fn command_by(mut command: Command, database: &TestDatabase, arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(database.folder()).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("CONVERSIOND__DATABASE__URL", &database.url).env("CONVERSIOND_MASTER_KEY", MASTER_KEY);

@@ -16,6 +16,23 @@ pub fn installed(names: &[&'static str]) -> Option<&'static str> {
     found.copied()
 }
 
+/// Whether a program that a kind of fault needs is there and succeeds with these arguments; a word where it
+/// does not, and a failure under `CONVERSIOND_TEST_FAULTS=require`.
+pub fn runs_for_faults(name: &str, arguments: &[&str]) -> bool {
+    let found = Command::new(name).args(arguments).output().is_ok_and(|output| output.status.success());
+    if !found {
+        let required = std::env::var("CONVERSIOND_TEST_FAULTS").is_ok_and(|value| value == "require");
+        assert!(!required, "CONVERSIOND_TEST_FAULTS=require, but {name} does not run here");
+        skipped(&format!("{name} does not run here"));
+    }
+    found
+}
+
+/// Says why a test is skipped, past the test runner's capture.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
 /// Makes a command's own way to the service: no proxy of this environment's is in between.
 pub fn without_proxies(command: &mut Command) -> &mut Command {
     for variable in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {

@@ -113,12 +113,11 @@ fn judge(
     (covered, digests): (&Covered<'_>, &Digests),
     client: Option<IpAddr>,
 ) -> Result<Verified, Problem> {
-    if !state.clock_watch.is_reliable() {
+    let Some(now) = state.clock_watch.reliable_now() else {
         let detail = "Timestamps cannot be judged until the clock is right again.";
         return Err(Problem::new(Code::ClockUnreliable, detail));
-    }
+    };
     let directory = state.ingest.keyring.current()?;
-    let now = state.ingest.clock.now();
     let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
     directory.judge(head, covered, digests, &Circumstances { now, tolerance, client }).map_err(|refusal| {
         // What is no key id may be a secret in the wrong header: it is logged nowhere.

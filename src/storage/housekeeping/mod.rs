@@ -19,6 +19,7 @@ use super::Connector;
 use crate::config::Config;
 use crate::domain::attempt::{Attempt, Ending};
 use crate::domain::time::Clock;
+use crate::system::ClockWatch;
 use crate::telemetry::{DropLabels, JournalMetrics};
 
 /// Takes refused attempts. Whoever has one never waits.
@@ -52,16 +53,16 @@ struct Retention {
 }
 
 impl Journal {
-    /// Starts the housekeeping.
+    /// Starts the housekeeping, by a clock and what is known of it.
     pub fn start(
         connector: Connector,
         config: &Config,
-        clock: Arc<dyn Clock>,
+        clocks: (Arc<dyn Clock>, Arc<ClockWatch>),
         metrics: JournalMetrics,
     ) -> std::io::Result<(Self, Housekeeper)> {
         let (queue, refused) = sync_channel(config.journal.queue_attempts);
         let retention = Retention::of(config);
-        let worker = worker::Worker::new(connector, refused, retention, clock, metrics.clone());
+        let worker = worker::Worker::new(connector, refused, retention, clocks, metrics.clone());
         let thread =
             std::thread::Builder::new().name("housekeeping".to_owned()).spawn(move || worker.run())?;
         Ok((Self { queue, metrics }, Housekeeper(thread)))

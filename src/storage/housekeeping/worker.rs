@@ -36,6 +36,9 @@ pub struct Worker {
     bodies: Bodies,
     /// When they are next looked for.
     bodies_due: Duration,
+    /// What the service judges its clock by.
+    judged: Arc<ClockWatch>,
+    /// The same with nobody's word but the machine's.
     clock_watch: ClockWatch,
     clock: Arc<dyn Clock>,
     metrics: JournalMetrics,
@@ -52,7 +55,7 @@ impl Worker {
         connector: Connector,
         refused: Receiver<Refused>,
         retention: Retention,
-        clock: Arc<dyn Clock>,
+        (clock, judged): (Arc<dyn Clock>, Arc<ClockWatch>),
         metrics: JournalMetrics,
     ) -> Self {
         let store = Store { connector, connection: None };
@@ -64,6 +67,7 @@ impl Worker {
             swept_at: None,
             bodies: Bodies::default(),
             bodies_due: Duration::ZERO,
+            judged,
             clock_watch: ClockWatch::new(clock.clone()),
             clock,
             metrics,
@@ -120,12 +124,16 @@ impl Worker {
         }
     }
 
+    /// While the clock is wrong nothing is past its time.
     fn begin_sweep(&mut self) {
         let now = self.clock.monotonic();
         let every = self.retention.sweep_every;
-        if self.sweep.is_done() && self.swept_at.is_none_or(|at| now.saturating_sub(at) >= every) {
+        if self.sweep.is_done()
+            && self.swept_at.is_none_or(|at| now.saturating_sub(at) >= every)
+            && let Some(wall) = self.judged.reliable_now()
+        {
             self.swept_at = Some(now);
-            match Sweep::begin(&mut self.store, &self.retention, self.clock.now()) {
+            match Sweep::begin(&mut self.store, &self.retention, wall) {
                 Ok(sweep) => self.sweep = sweep,
                 Err(error) => tracing::warn!(%error, "what is past its time could not be looked for"),
             }

@@ -17,6 +17,8 @@ pub struct DatabaseStore {
     connection: AnyConnection,
     purpose: Purpose,
     clock: Arc<dyn Clock>,
+    /// Whether a write has failed so that the disk may lack more than was refused.
+    doubtful: bool,
 }
 
 impl DatabaseStore {
@@ -27,7 +29,7 @@ impl DatabaseStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let connection = connector.connect(purpose)?;
-        Ok(Self { connector, connection, purpose, clock })
+        Ok(Self { connector, connection, purpose, clock, doubtful: false })
     }
 
     fn transaction(
@@ -50,14 +52,20 @@ impl BatchStore for DatabaseStore {
     ) -> Result<Vec<SubmissionOutcome>, BatchFailure> {
         // A panic here would end the thread, and with it every later callback: it counts as a
         // refusal, which also replaces the connection it may have left in the middle of something.
-        match catch_unwind(AssertUnwindSafe(|| self.transaction(batch, context))) {
+        let written = match catch_unwind(AssertUnwindSafe(|| self.transaction(batch, context))) {
             Ok(result) => result.map_err(BatchFailure::from),
             Err(_) => Err(BatchFailure::Refused("a panic while writing".to_owned())),
-        }
+        };
+        self.doubtful |= matches!(written, Err(BatchFailure::Exhausted(_) | BatchFailure::Unknown(_)));
+        written
     }
 
     fn reconnect(&mut self) -> Result<(), StoreError> {
         self.connection = self.connector.connect(self.purpose)?;
+        if self.doubtful {
+            self.connector.settle(&mut self.connection)?;
+            self.doubtful = false;
+        }
         Ok(())
     }
 }
