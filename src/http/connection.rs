@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set by an answer that closes the connection. What was sent behind the request it answers, in
-/// the same packets, must not be taken for a request: the two sides may not agree where it begins.
+/// Set by an answer that closes the connection, and by a request that asks for that (RFC 9112 section
+/// 9.6). What was sent behind it, in the same packets, must not be taken for a request: the two sides may
+/// not agree where it begins.
 #[derive(Clone, Default)]
 pub struct Connection(Arc<AtomicBool>);
 

@@ -50,3 +50,4 @@ mod signatures;
 mod standard_webhooks;
 mod vectors;
 mod webhooks;
+mod wire;

@@ -221,6 +221,21 @@ async fn what_may_have_been_written_already_is_not_written_at_another_time() {
     assert_eq!((bench.script.tries_of("O-2"), bench.rescue.tries_of("O-2")), (4, 0));
 }
 
+#[tokio::test]
+async fn half_of_what_may_have_been_written_already_is_not_written_at_another_time_either() {
+    let wanted = Wanted { gated: true, rescue: true, rescue_gated: false };
+    let mut bench = start_wanted(wanted, 60_000, |_| {});
+    block(&bench, [2]);
+    let mut calls = queue(&bench, [event(2), event(3)]).await;
+    // Two for the first, which is alone, and two for the others.
+    bench.script.failures.lock().unwrap().extend((0..4).map(|_| BatchFailure::Unknown("57P01".to_owned())));
+    drop(bench.gate.take());
+    expect_accepted([calls.remove(2)]).await;
+    let written = calls.remove(1).await.unwrap();
+    assert!(matches!(written, Err(StoreError::Unavailable(_))), "{written:?}");
+    assert_eq!((bench.script.tries_of("O-2"), bench.rescue.tries_of("O-2")), (3, 0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rescue_lane_that_lost_its_connection_tells_its_callers_and_goes_on() {
     let bench = start_with_rescue(false, |_| {});

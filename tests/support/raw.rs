@@ -47,6 +47,16 @@ impl RawConnection {
         self.stream.write_all(bytes).await.unwrap();
     }
 
+    /// Sends bytes to whom may have hung up.
+    pub async fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Whether bytes go out within a time; the other side may read no more.
+    pub async fn sends_within(&mut self, bytes: &[u8], time: Duration) -> bool {
+        matches!(tokio::time::timeout(time, self.stream.write_all(bytes)).await, Ok(Ok(())))
+    }
+
     /// Says that nothing more will be sent.
     pub async fn finish(&mut self) {
         self.stream.shutdown().await.unwrap();
@@ -75,6 +85,14 @@ impl RawConnection {
         let text = String::from_utf8(self.read[head_end + 4..end].to_vec()).unwrap();
         self.read.drain(..end);
         Answer { status, headers, text }
+    }
+
+    /// The next answer, or `None` if the service hangs up without another word.
+    pub async fn try_answer(&mut self) -> Option<Answer> {
+        if self.read.is_empty() && !self.read_more().await {
+            return None;
+        }
+        Some(self.answer().await)
     }
 
     /// Whether the service hangs up without another word, within two seconds.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, web};
 use tracing::Instrument as _;
@@ -69,17 +69,27 @@ async fn answer(
             .error_response(Problem::new(Code::MalformedRequest, detail).closing())
             .map_into_boxed_body());
     }
-    if let Err(problem) = precheck(&request, &state.limits) {
-        if problem.close {
-            connection.condemn();
-        }
-        // A chunked body is not read to its end: what follows it on the connection is never answered.
-        if !request.headers().contains_key(header::TRANSFER_ENCODING) {
-            drain(&mut request.take_payload()).await;
-        }
-        return Ok(request.error_response(problem).map_into_boxed_body());
+    // The caller's last request on this connection, by its own word; or the last that is HTTP/1.1.
+    if request.head().connection_type() != ConnectionType::KeepAlive {
+        connection.condemn();
     }
-    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+    let response = match precheck(&request, &state.limits) {
+        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Err(problem) => {
+            // A body that does not tell its end is not read: what follows it is never answered.
+            let headers = request.headers();
+            let has_end = headers.contains_key(header::CONTENT_LENGTH)
+                && !headers.contains_key(header::TRANSFER_ENCODING);
+            if has_end {
+                drain(&mut request.take_payload()).await;
+            }
+            request.error_response(problem).map_into_boxed_body()
+        }
+    };
+    if problem_of(&response).is_some_and(|problem| problem.close) {
+        connection.condemn();
+    }
+    Ok(response)
 }
 
 /// The problem that an answer is; actix's own errors have none yet.
@@ -103,7 +113,7 @@ fn finish(
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     if state.is_draining() {
-        response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     response
 }

@@ -6,7 +6,7 @@ use actix_web::http::header;
 use crate::http::error::{Code, Problem};
 use crate::http::state::HttpLimits;
 
-/// Refuses what no endpoint takes: a large head, a body without a length, an encoded body.
+/// Refuses what no endpoint takes: a large head, a body without a length, a WebSocket, an encoded body.
 pub fn precheck(request: &ServiceRequest, limits: &HttpLimits) -> Result<(), Problem> {
     let headers = request.headers();
     if head_bytes(request) > limits.headers_bytes_max {
@@ -17,6 +17,14 @@ pub fn precheck(request: &ServiceRequest, limits: &HttpLimits) -> Result<(), Pro
     if headers.contains_key(header::TRANSFER_ENCODING) {
         let detail = "Transfer-Encoding is not taken: send the body with a Content-Length.";
         return Err(Problem::new(Code::LengthRequired, detail).closing());
+    }
+    // The framework takes all that follows such an offer for a body without end, whatever its length says.
+    if headers
+        .get_all(header::UPGRADE)
+        .any(|offer| offer.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    {
+        let detail = "Upgrade is not taken: a callback is one request.";
+        return Err(Problem::new(Code::MalformedRequest, detail).closing());
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Problem::new(

@@ -90,7 +90,7 @@ pub fn commit<S: BatchStore>(
     batch: &[Submission],
     attempt: &mut Attempt<'_>,
 ) -> (Vec<Written>, bool) {
-    let (mut written, mut connected) = commit_once(store, batch, attempt);
+    let (mut written, mut connected) = commit_once(store, batch, attempt, false);
     let after_refused =
         |written: &Written| matches!(written, Ok(SubmissionOutcome::Refused(Conflict::KeyInUse)));
     let (positions, again): (Vec<usize>, Vec<Submission>) = batch
@@ -103,7 +103,7 @@ pub fn commit<S: BatchStore>(
     // Whoever had their key left nothing under it. They have one more turn, not as many as they are.
     if !again.is_empty() && connected && !(attempt.expired)() {
         let second;
-        (second, connected) = commit_once(store, &again, attempt);
+        (second, connected) = commit_once(store, &again, attempt, false);
         for (position, result) in positions.into_iter().zip(second) {
             if let Some(slot) = written.get_mut(position) {
                 *slot = result;
@@ -113,14 +113,14 @@ pub fn commit<S: BatchStore>(
     (written, connected)
 }
 
+/// Writes a batch, which may have been written unseen already if `uncertain`.
 fn commit_once<S: BatchStore>(
     store: &mut S,
     batch: &[Submission],
     attempt: &mut Attempt<'_>,
+    mut uncertain: bool,
 ) -> (Vec<Written>, bool) {
     let (mut failures, mut refusals) = (0, 0);
-    // Whether a commit may have succeeded unseen.
-    let mut uncertain = false;
     loop {
         let failure = match store.commit(batch, &attempt.context) {
             Ok(outcomes) => return (outcomes.into_iter().map(Ok).collect(), true),
@@ -145,7 +145,7 @@ fn commit_once<S: BatchStore>(
                 return (all(batch, &StoreError::Unavailable(why)), connected);
             }
             BatchFailure::Late(ref why) if batch.len() > 1 && !(attempt.expired)() => {
-                return halve(store, batch, why, attempt);
+                return halve(store, batch, why, attempt, uncertain);
             }
             BatchFailure::Late(why) => return (all(batch, &StoreError::Unavailable(why)), true),
             BatchFailure::Contended(why) if give_up => {
@@ -155,7 +155,7 @@ fn commit_once<S: BatchStore>(
             BatchFailure::Blocked { ref why, .. }
                 if attempt.halve_blocked && batch.len() > 1 && !(attempt.expired)() =>
             {
-                return halve(store, batch, why, attempt);
+                return halve(store, batch, why, attempt, uncertain);
             }
             // Written at another time it would be answered otherwise than it may have been stored.
             BatchFailure::Blocked { why, .. } if uncertain => {
@@ -173,7 +173,7 @@ fn commit_once<S: BatchStore>(
                 match (refusals, batch.len()) {
                     (1, _) => {}
                     (_, 1) => return (vec![Err(verdict(failure))], true),
-                    _ => return halve(store, batch, why, attempt),
+                    _ => return halve(store, batch, why, attempt, uncertain),
                 }
             }
         }
@@ -202,14 +202,15 @@ fn halve<S: BatchStore>(
     batch: &[Submission],
     why: &str,
     attempt: &mut Attempt<'_>,
+    uncertain: bool,
 ) -> (Vec<Written>, bool) {
     let (left, right) = batch.split_at(batch.len() / 2);
-    let (mut outcomes, connected) = commit_once(store, left, attempt);
+    let (mut outcomes, connected) = commit_once(store, left, attempt, uncertain);
     if !connected {
         outcomes.extend(all(right, &StoreError::Unavailable(why.to_owned())));
         return (outcomes, false);
     }
-    let (rest, connected) = commit_once(store, right, attempt);
+    let (rest, connected) = commit_once(store, right, attempt, uncertain);
     outcomes.extend(rest);
     (outcomes, connected)
 }

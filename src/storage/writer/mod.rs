@@ -8,6 +8,7 @@
 
 mod batch;
 mod database;
+mod idle;
 mod quarantine;
 mod rescue;
 mod thread;
@@ -31,6 +32,7 @@ use rescue::Rescue;
 
 pub use batch::{BatchFailure, BatchStore};
 pub use database::DatabaseStore;
+pub use idle::Idle;
 
 /// Takes submissions and tells what became of them.
 #[derive(Clone)]
@@ -118,6 +120,19 @@ impl Writer {
         clock: &Arc<dyn Clock>,
         metrics: &WriterMetrics,
     ) -> std::io::Result<(Self, WriterThreads)> {
+        Self::start_idling(stores, limits, idempotency, clock, metrics, &(Arc::new(idle::RealTime) as _))
+    }
+
+    /// As [`Self::start`], with threads that wait in another way than in real time. They are named
+    /// `writer-0`, `writer-1`, … and `rescue`, and each begins by waiting for a submission.
+    pub fn start_idling<S: BatchStore>(
+        stores: Stores<S>,
+        limits: &Ingest,
+        idempotency: &Idempotency,
+        clock: &Arc<dyn Clock>,
+        metrics: &WriterMetrics,
+        idle: &Arc<dyn Idle>,
+    ) -> std::io::Result<(Self, WriterThreads)> {
         let key_ttl = TimeDelta::hours(idempotency.ttl_hours.into());
         let share = limits.queue_bytes / stores.lanes.len().max(1);
         let mut threads = Vec::with_capacity(stores.lanes.len() + 1);
@@ -129,7 +144,7 @@ impl Writer {
             None => None,
             Some(store) => {
                 // What waits there counts in its lane's share, of which the others keep a half.
-                let (rescue, worker) = rescue::lane(store, clock.clone(), key_ttl, share / 2);
+                let (rescue, worker) = rescue::lane(store, (clock.clone(), idle.clone()), key_ttl, share / 2);
                 spawn("rescue".to_owned(), Box::new(move || worker.run()))?;
                 Some(rescue)
             }
@@ -147,6 +162,7 @@ impl Writer {
                 key_ttl,
                 available: available.clone(),
                 clock: clock.clone(),
+                idle: idle.clone(),
                 metrics: metrics.clone(),
             };
             spawn(format!("writer-{number}"), Box::new(move || worker.run()))?;

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 use super::batch::{self, Attempt, BatchStore, Written, locked};
 use super::quarantine::{Locked, Quarantine};
 use super::thread::in_time;
-use super::{Pending, StoreError};
+use super::{Idle, Pending, StoreError};
 use crate::domain::submission::Submission;
 use crate::domain::time::Clock;
 use crate::storage::error::Failure;
@@ -54,6 +54,7 @@ pub struct RescueWorker<S> {
     queue: mpsc::Receiver<Pending>,
     quarantine: Arc<Quarantine>,
     clock: Arc<dyn Clock>,
+    idle: Arc<dyn Idle>,
     key_ttl: chrono::TimeDelta,
     /// Parts of batches, each to be tried as one.
     untried: VecDeque<Vec<Pending>>,
@@ -100,7 +101,7 @@ const TOO_MUCH: StoreError = StoreError::Overloaded("too much waits for what ano
 /// A lane on this store, in which so many bytes may wait.
 pub fn lane<S: BatchStore>(
     store: S,
-    clock: Arc<dyn Clock>,
+    (clock, idle): (Arc<dyn Clock>, Arc<dyn Idle>),
     key_ttl: chrono::TimeDelta,
     bytes_max: usize,
 ) -> (Rescue, RescueWorker<S>) {
@@ -111,6 +112,7 @@ pub fn lane<S: BatchStore>(
         queue,
         quarantine: quarantine.clone(),
         clock,
+        idle,
         key_ttl,
         untried: VecDeque::new(),
         waiting: VecDeque::new(),
@@ -130,7 +132,7 @@ impl<S: BatchStore> RescueWorker<S> {
             self.give_up_on_the_late();
             self.probe();
             if self.untried.is_empty() && !self.waiting.is_empty() {
-                std::thread::sleep(PAUSE);
+                self.idle.sleep(PAUSE);
             }
         }
     }
@@ -139,7 +141,7 @@ impl<S: BatchStore> RescueWorker<S> {
     fn receive(&mut self) -> bool {
         let mut part = Vec::new();
         if self.untried.is_empty() && self.waiting.is_empty() {
-            match self.queue.blocking_recv() {
+            match self.idle.receive(&mut self.queue) {
                 Some(pending) => part.push(pending),
                 None => return false,
             }
@@ -227,11 +229,11 @@ impl<S: BatchStore> RescueWorker<S> {
         let received_at = self.clock.now();
         let context =
             WriteContext { received_at, begun_at: received_at, monotonic: started, key_ttl: self.key_ttl };
-        let clock = self.clock.clone();
+        let (clock, idle) = (self.clock.clone(), self.idle.clone());
         let mut attempt = Attempt {
             context,
             halve_blocked: false,
-            pause: &mut std::thread::sleep,
+            pause: &mut |time| idle.sleep(time),
             expired: &|| clock.monotonic().saturating_sub(started) > RETRYING_MAX,
         };
         let (written, connected) = batch::commit(&mut self.store, batch, &mut attempt);

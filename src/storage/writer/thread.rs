@@ -9,7 +9,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::batch::{self, BatchStore, locked};
 use super::rescue::Rescue;
-use super::{Pending, StoreError};
+use super::{Idle, Pending, StoreError};
 use crate::domain::submission::Submission;
 use crate::domain::time::Clock;
 use crate::storage::submissions::WriteContext;
@@ -40,6 +40,8 @@ pub struct Worker<S> {
     pub available: Arc<AtomicBool>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How to wait.
+    pub idle: Arc<dyn Idle>,
     /// What is counted.
     pub metrics: WriterMetrics,
 }
@@ -47,7 +49,7 @@ pub struct Worker<S> {
 impl<S: BatchStore> Worker<S> {
     /// Runs until every sender is gone and the queue is empty.
     pub fn run(mut self) {
-        while let Some(first) = self.queue.blocking_recv() {
+        while let Some(first) = self.idle.receive(&mut self.queue) {
             let batch = self.take_batch(first);
             let connected = self.write(batch);
             if !connected {
@@ -89,11 +91,11 @@ impl<S: BatchStore> Worker<S> {
         let received_at = self.clock.now();
         let context =
             WriteContext { received_at, begun_at: received_at, monotonic: started, key_ttl: self.key_ttl };
-        let clock = self.clock.clone();
+        let (clock, idle) = (self.clock.clone(), self.idle.clone());
         let mut attempt = batch::Attempt {
             context,
             halve_blocked: self.rescue.is_none(),
-            pause: &mut std::thread::sleep,
+            pause: &mut |time| idle.sleep(time),
             expired: &|| clock.monotonic().saturating_sub(started) > RETRYING_MAX,
         };
         let (outcomes, connected) = batch::commit(&mut self.store, &submissions, &mut attempt);
@@ -140,7 +142,7 @@ impl<S: BatchStore> Worker<S> {
                 Ok(()) => break,
                 Err(error) => tracing::warn!(%error, "cannot connect to the database"),
             }
-            std::thread::sleep(pause);
+            self.idle.sleep(pause);
             pause = (pause * 2).min(RECONNECT_MAX);
         }
         self.available.store(true, Ordering::Relaxed);

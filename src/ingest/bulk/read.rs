@@ -1,15 +1,11 @@
-//! Many events in one request (contract 6.2): each row has a fate of its own, all are one transaction.
+//! Reading a bulk request's rows. It knows the trade alone.
 
-use super::entry::EntryMaker;
-use super::{Call, Ingest, IngestError, Prepared};
 use crate::domain::event::{
     self, Callback, Errors, FieldError, Fields, ParseContext, Rejection, object, order_hint_of,
 };
-use crate::domain::fingerprint::Fingerprint;
 use crate::domain::ids::ExternalId;
 use crate::domain::json::{self, Elements};
 use crate::domain::signature::IdempotencyKey;
-use crate::domain::submission::{Claim, Content, Row, RowContent};
 
 /// How the rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,51 +17,28 @@ pub enum BulkFormat {
 }
 
 /// A row, read as far as it could be.
-struct ReadRow {
-    client_row_id: Option<String>,
-    key: Option<IdempotencyKey>,
-    callback: Result<Callback, Rejection>,
-    order: Option<ExternalId>,
+pub struct ReadRow {
+    /// What the caller calls it.
+    pub client_row_id: Option<String>,
+    /// Its idempotency key.
+    pub key: Option<IdempotencyKey>,
+    /// What it says, or all that is wrong with it.
+    pub callback: Result<Callback, Rejection>,
+    /// The order that it is about, where one can be read.
+    pub order: Option<ExternalId>,
 }
 
-impl Ingest {
-    /// A bulk request of at most `rows_max` rows.
-    pub fn prepare_bulk(
-        &self,
-        call: Call<'_>,
-        format: BulkFormat,
-        rows_max: usize,
-    ) -> Result<Prepared, IngestError> {
-        let texts = match format {
-            BulkFormat::Json => rows_of_json(call.body, rows_max)?,
-            BulkFormat::Ndjson => lines(call.body),
-        };
-        check_count(texts.len(), rows_max, format)?;
-        let maker = EntryMaker::new(self, &call)?;
-        let context = ParseContext { now: maker.now, default_currency: call.merchant.currency };
-        let rows = texts.into_iter().enumerate().map(|(index, text)| {
-            let ReadRow { client_row_id, key, callback, order } = read_row(text, &context);
-            let content = match callback {
-                Err(rejection) => RowContent::Rejected { rejection, order },
-                Ok(callback) => {
-                    let claim = key.clone().map(|key| Claim {
-                        key,
-                        fingerprint: Fingerprint::of_event(&callback),
-                        id: format!("{}/{index}", call.attempt.id),
-                    });
-                    let body = String::from_utf8_lossy(text);
-                    // A refund without an id of its own is told from others by the operation that brings
-                    // it: the row's, else the whole request's.
-                    let key = key.or_else(|| call.idempotency_key.clone());
-                    RowContent::Entry { claim, entry: maker.event(callback, &body, key) }
-                }
-            };
-            Row { client_row_id, content }
-        });
-        let rows = rows.collect();
-        let (body, id) = (call.body, call.external_event_id);
-        Ok(call.submit(Content::Bulk(rows), || Fingerprint::of_request("conversions/bulk", id, body)))
-    }
+/// The texts of a bulk request's rows, of which there are 1 to `max`.
+///
+/// # Errors
+/// The request as a whole cannot be read. What is wrong inside a row is its own affair.
+pub fn rows_of(body: &[u8], format: BulkFormat, max: usize) -> Result<Vec<&[u8]>, Rejection> {
+    let texts = match format {
+        BulkFormat::Json => rows_of_json(body, max)?,
+        BulkFormat::Ndjson => lines(body),
+    };
+    check_count(texts.len(), max, format)?;
+    Ok(texts)
 }
 
 fn rows_of_json(body: &[u8], max: usize) -> Result<Vec<&[u8]>, Rejection> {
@@ -107,7 +80,8 @@ fn too_many(count: usize, max: usize) -> String {
     format!("may hold {max} rows, not {count}")
 }
 
-fn read_row(text: &[u8], context: &ParseContext) -> ReadRow {
+/// Reads a row, as far as it can be.
+pub fn read_row(text: &[u8], context: &ParseContext) -> ReadRow {
     // Its name is told even of a row that cannot be read otherwise.
     let unread = |rejection| ReadRow {
         client_row_id: json::text_in(text, "client_row_id")

@@ -1,0 +1,30 @@
+//! How the writer's threads wait: the one thing about them that a simulation replaces.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Pending;
+
+/// Lets a thread of the writer wait. Beside the [`Clock`](crate::domain::time::Clock) and the store it
+/// is all that the threads know of the world, so whoever gives these three decides what happens when.
+pub trait Idle: Send + Sync {
+    /// Waits this long.
+    fn sleep(&self, time: Duration);
+
+    /// Waits for the next submission; `None` = every sender is gone, and so is what they sent.
+    fn receive(&self, queue: &mut mpsc::Receiver<Pending>) -> Option<Pending>;
+}
+
+/// In real time.
+pub struct RealTime;
+
+impl Idle for RealTime {
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn receive(&self, queue: &mut mpsc::Receiver<Pending>) -> Option<Pending> {
+        queue.blocking_recv()
+    }
+}

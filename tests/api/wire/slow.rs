@@ -1,0 +1,123 @@
+//! Callers that take their time, and many of them.
+
+use std::time::Duration;
+
+use super::{BODY, PATH, accepted, signed};
+use crate::support::raw::{RawConnection, exchange};
+use crate::support::{Backend, Service, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_trickles_in_is_408_when_its_time_is_over() {
+    let service = Service::start_with(Backend::Sqlite.database(), "[server]\nhead_timeout_s = 1\n").await;
+    let head = accepted(&service);
+    let mut connections = Vec::new();
+    for sent in [1, 4, 40, 200] {
+        let mut connection = RawConnection::open(service.api).await;
+        connection.send(&head[..sent]).await;
+        connections.push(connection);
+    }
+    // While they are waited for, others are answered.
+    assert_eq!(service.caller.get(PATH).await.status, 200);
+    for connection in &mut connections {
+        assert_eq!(connection.answer().await.status, 408);
+        assert!(connection.try_answer().await.is_none());
+    }
+    // Byte by byte it takes no longer.
+    let mut connection = RawConnection::open(service.api).await;
+    for byte in &head[..40] {
+        connection.try_send(&[*byte]).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(connection.answer().await.status, 408);
+    assert!(connection.try_answer().await.is_none());
+    assert_eq!(service.count_events(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_trickle_in_hold_up_nobody_else() {
+    let service = Service::start_with(Backend::Sqlite.database(), "[server]\nbody_timeout_s = 2\n").await;
+    let length = BODY.len();
+    let lines = signed(&service, BODY);
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: test\r\n{lines}Content-Length: {length}\r\n\r\n");
+    let mut connections = Vec::new();
+    for _ in 0..100 {
+        let mut connection = RawConnection::open(service.api).await;
+        connection.send(head.as_bytes()).await;
+        connection.send(&BODY[..1]).await;
+        connections.push(connection);
+    }
+    let (answer, _) = exchange(service.api, &accepted(&service)).await;
+    assert_eq!(answer.word(), "ACCEPTED");
+    for connection in &mut connections {
+        connection.answer().await.expect_problem(408, "request_timeout");
+    }
+    assert_eq!(service.count_events(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_no_answers_is_read_no_further() {
+    let service = Service::start(Backend::Sqlite).await;
+    let get = b"GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n".repeat(100);
+    let mut greedy = Vec::new();
+    for _ in 0..2 {
+        let mut connection = RawConnection::open(service.api).await;
+        let mut sent = 0;
+        // Each of these asks for more than a hundred times its length.
+        while sent < 64 << 20 && connection.sends_within(&get, Duration::from_secs(1)).await {
+            sent += get.len();
+        }
+        assert!(sent < 64 << 20, "{sent} bytes of requests were taken whose answers nobody reads");
+        greedy.push(connection);
+    }
+    let (answer, _) = exchange(service.api, &accepted(&service)).await;
+    assert_eq!(answer.word(), "ACCEPTED");
+    // What was answered until then is whole.
+    assert_eq!(greedy[0].answer().await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_idle_connections_are_in_nobodys_way() {
+    const IDLE: usize = 2_000;
+    if !may_open(2 * IDLE + 500) {
+        eprintln!("skipped: the system does not allow so many open files");
+        return;
+    }
+    let settings = "[server]\nhead_timeout_s = 60\nkeep_alive_s = 60\n";
+    let mut service = Service::start_with(Backend::Sqlite.database(), settings).await;
+    let mut idle = Vec::with_capacity(IDLE);
+    for number in 0..IDLE {
+        let mut connection = RawConnection::open(service.api).await;
+        match number % 4 {
+            // Nothing sent; half a head sent; a request answered.
+            0 | 1 => {}
+            2 => connection.send(b"POST /api/v1/conv").await,
+            _ => {
+                connection.send(b"GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n").await;
+                assert_eq!(connection.answer().await.status, 404);
+            }
+        }
+        idle.push(connection);
+    }
+    for number in 0..200 {
+        let event = serde_json::json!({"event_name": "lead", "external_id": format!("L-{number}")});
+        assert_eq!(service.caller.post(&event).await.word(), "ACCEPTED");
+    }
+    assert_eq!(service.count_events(), 200);
+    // Those that were answered before may still be used.
+    for connection in idle.iter_mut().skip(3).step_by(400) {
+        connection.send(b"GET /nowhere HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        assert_eq!(connection.answer().await.status, 404);
+    }
+    drop(idle);
+    eventually("the service is as before", async || service.caller.get(PATH).await.status == 200).await;
+    service.stop().await;
+}
+
+/// Raises the limit on open files, as far as the system allows.
+fn may_open(files: usize) -> bool {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let wanted = u64::try_from(files).unwrap();
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    soft >= wanted || (hard >= wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).is_ok())
+}
