@@ -13,6 +13,7 @@
 mod support;
 
 mod bulk;
+mod faults;
 mod instances;
 mod kills;
 mod load;

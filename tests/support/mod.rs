@@ -16,6 +16,7 @@ pub mod programs;
 pub mod proxy;
 pub mod raw;
 pub mod service;
+pub mod wire;
 
 pub use backend::{Backend, TestDatabase};
 #[allow(unused_imports, reason = "as above")]

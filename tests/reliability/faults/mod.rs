@@ -1,0 +1,4 @@
+//! Kinds of faults, a file for each subject.
+
+mod sqlstates;
+mod wire;
