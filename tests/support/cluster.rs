@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 
 /// A running server.
 pub struct Cluster {
@@ -94,8 +96,40 @@ impl Cluster {
         name
     }
 
-    /// Stops the server at once, as a crash would, and waits until it is gone.
+    /// Stops the server at once (`pg_ctl stop -m immediate`), as a crash would, and waits until it is gone.
     pub fn stop(&self) {
+        self.dismiss_guardian();
+        let _ = std::fs::remove_file(self.folder.join("data/postmaster.pid"));
+    }
+
+    /// Kills the server's first process, and waits until the others are gone, which notice it by
+    /// themselves: as long as one is there the server cannot be started.
+    pub fn kill(&self) {
+        let children = children_of(self.process());
+        assert!(!children.is_empty(), "the server has no processes");
+        signal::kill(Pid::from_raw(self.process()), Signal::SIGKILL).unwrap();
+        for _ in 0..2_000 {
+            if children.iter().all(|child| !is_running(*child)) {
+                return self.dismiss_guardian();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("PostgreSQL's processes live on without the first one");
+    }
+
+    /// The server's first process.
+    fn process(&self) -> i32 {
+        let text = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        text.lines().next().unwrap().trim().parse().unwrap()
+    }
+
+    /// What the server has logged, all its starts together.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap()
+    }
+
+    /// Ends the server, if it runs, and the guardian.
+    fn dismiss_guardian(&self) {
         let mut guardian = self.guardian.lock().unwrap();
         let keep = self.folder.with_extension("kept");
         // The guardian removes the folder; the data must outlive it.
@@ -103,7 +137,6 @@ impl Cluster {
         drop(guardian.stdin.take());
         guardian.wait().unwrap();
         std::fs::rename(&keep, &self.folder).unwrap();
-        let _ = std::fs::remove_file(self.folder.join("data/postmaster.pid"));
     }
 
     /// Starts the server again on its data.
@@ -119,9 +152,26 @@ impl Cluster {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        panic!("PostgreSQL did not start:\n{log}");
+        panic!("PostgreSQL did not start:\n{}", self.log());
     }
+}
+
+/// A process's state and parent, as Linux tells them.
+fn state_of(process: i32) -> Option<(char, i32)> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before it stands in parentheses, and may hold any character.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+fn is_running(process: i32) -> bool {
+    state_of(process).is_some_and(|(state, _)| state != 'Z')
+}
+
+fn children_of(process: i32) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter(|id| state_of(*id).is_some_and(|(_, parent)| parent == process)).collect()
 }
 
 fn installed() -> Option<PathBuf> {

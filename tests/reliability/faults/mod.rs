@@ -1,4 +1,6 @@
 //! Kinds of faults, a file for each subject.
 
+mod backends;
+mod crashes;
 mod sqlstates;
 mod wire;
