@@ -57,19 +57,9 @@ impl Cluster {
             );
             return None;
         };
-        let user = nix::unistd::geteuid().is_root().then(|| {
-            let user =
-                ["postgres", "nobody"].iter().find_map(|name| nix::unistd::User::from_name(name).ok()?);
-            let user = user.expect("root needs a user to run PostgreSQL as");
-            (user.uid.as_raw(), user.gid.as_raw())
-        });
+        let user = unprivileged();
         // Its name is nobody's of before: process ids come again, and a killed run leaves its folder.
-        let folder = tempfile::Builder::new().prefix("conversiond-pg-").tempdir();
-        let folder = folder.expect("a folder for PostgreSQL").keep();
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-        if let Some((uid, gid)) = user {
-            chown(&folder, Some(uid), Some(gid)).expect("the folder's owner");
-        }
+        let folder = folder_of(user).keep();
         let port = free_port();
         initialise(&binaries, &folder, user, port, settings);
         let guardian = guard(&binaries, &folder, user);
@@ -192,7 +182,27 @@ pub(super) fn free_port() -> u16 {
         .expect("a free port")
 }
 
-fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
+/// Whom servers run as that refuse to run as root; `None` = whoever this is.
+pub(super) fn unprivileged() -> Option<(u32, u32)> {
+    nix::unistd::geteuid().is_root().then(|| {
+        let user = ["postgres", "nobody"].iter().find_map(|name| nix::unistd::User::from_name(name).ok()?);
+        let user = user.expect("root needs a user to run servers as");
+        (user.uid.as_raw(), user.gid.as_raw())
+    })
+}
+
+/// A fresh folder that belongs to this user alone.
+pub(super) fn folder_of(user: Option<(u32, u32)>) -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("conversiond-pg-").tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    if let Some((uid, gid)) = user {
+        chown(folder.path(), Some(uid), Some(gid)).expect("the folder's owner");
+    }
+    folder
+}
+
+/// The command, run as this user.
+pub(super) fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
     match user {
         Some((uid, gid)) => command.uid(uid).gid(gid),
         None => command,

@@ -10,6 +10,7 @@ mod dump;
 pub mod exports;
 pub mod gate;
 mod journal;
+pub mod pooler;
 mod problem;
 pub mod process;
 pub mod programs;

@@ -1,6 +1,7 @@
 //! Programs of others that tests run: interpreters, curl.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The first of these that is installed; `None` and a word where none is.
@@ -14,6 +15,20 @@ pub fn installed(names: &[&'static str]) -> Option<&'static str> {
         let _ = writeln!(std::io::stderr(), "skipped: {} is not installed", names[0]);
     }
     found.copied()
+}
+
+/// A program that a kind of fault needs, wherever it is installed; `None` and a word where it is not.
+pub fn for_faults(name: &str, package: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers' folders are in root's path alone.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
+    if found.is_none() {
+        let required = std::env::var("CONVERSIOND_TEST_FAULTS").is_ok_and(|value| value == "require");
+        assert!(!required, "CONVERSIOND_TEST_FAULTS=require, but {name} ({package}) is not installed");
+        let _ = writeln!(std::io::stderr(), "skipped: {name} ({package}) is not installed");
+    }
+    found
 }
 
 /// Makes a command's own way to the service: no proxy of this environment's is in between.

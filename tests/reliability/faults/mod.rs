@@ -2,5 +2,6 @@
 
 mod backends;
 mod crashes;
+mod pooler;
 mod sqlstates;
 mod wire;
