@@ -19,12 +19,12 @@ use nix::unistd::Pid;
 
 /// A running server.
 pub struct Cluster {
-    binaries: PathBuf,
-    folder: PathBuf,
-    port: u16,
-    user: Option<(u32, u32)>,
+    pub(super) binaries: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) port: u16,
+    pub(super) user: Option<(u32, u32)>,
     /// Stops the server when the pipe to it closes, which it does however the tests end.
-    guardian: Mutex<Child>,
+    pub(super) guardian: Mutex<Child>,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -135,7 +135,7 @@ impl Cluster {
         self.wait_until_up();
     }
 
-    fn wait_until_up(&self) {
+    pub(super) fn wait_until_up(&self) {
         for _ in 0..600 {
             if PgConnection::establish(&self.url("postgres")).is_ok() {
                 return;
@@ -162,6 +162,16 @@ fn children_of(process: i32) -> Vec<i32> {
     let processes = std::fs::read_dir("/proc").unwrap();
     let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     ids.filter(|id| state_of(*id).is_some_and(|(_, parent)| parent == process)).collect()
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut guardian = self.guardian.lock().unwrap();
+        drop(guardian.stdin.take());
+        let _ = guardian.wait();
+        // The guardian has done it, unless it had been dismissed.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 fn installed() -> Option<PathBuf> {
@@ -230,7 +240,7 @@ fn initialise(binaries: &Path, folder: &Path, user: Option<(u32, u32)>, port: u1
     }
 }
 
-fn guard(binaries: &Path, folder: &Path, user: Option<(u32, u32)>) -> Child {
+pub(super) fn guard(binaries: &Path, folder: &Path, user: Option<(u32, u32)>) -> Child {
     let mut shell = Command::new("sh");
     shell.current_dir(folder).args(["-c", GUARDIAN, "guardian"]).arg(binaries).arg(folder);
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

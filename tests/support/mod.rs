@@ -17,6 +17,7 @@ pub mod programs;
 pub mod proxy;
 pub mod raw;
 pub mod service;
+pub mod standby;
 pub mod wire;
 
 pub use backend::{Backend, TestDatabase};

@@ -44,6 +44,8 @@ pub enum BatchFailure {
     },
     /// An event's id is too old for it to be recorded: its caller is told to come back.
     Late(String),
+    /// It was committed, but perhaps on this machine alone: run it again, whose COMMIT waits anew.
+    Unconfirmed(String),
     /// Every batch would fail (disk full): tell the callers to come back.
     Exhausted(String),
     /// One row's fault: run it again on a new connection, then in halves.
@@ -52,7 +54,8 @@ pub enum BatchFailure {
     Unknown(String),
 }
 
-/// How often a batch is run again after [`BatchFailure::Contended`] or [`BatchFailure::Lost`].
+/// How often a batch is run again after [`BatchFailure::Contended`], [`BatchFailure::Lost`] or
+/// [`BatchFailure::Unconfirmed`].
 const RETRIES_MAX: u32 = 3;
 
 /// What a batch is written under.
@@ -144,6 +147,11 @@ fn commit_once<S: BatchStore>(
                 let connected = store.reconnect().is_ok();
                 return (all(batch, &StoreError::Unavailable(why)), connected);
             }
+            // What took so long is over, so it is tried once even if others wait.
+            BatchFailure::Unconfirmed(why) if give_up && failures > 1 => {
+                return (all(batch, &StoreError::Unavailable(why)), true);
+            }
+            BatchFailure::Unconfirmed(_) => {}
             BatchFailure::Late(ref why) if batch.len() > 1 && !(attempt.expired)() => {
                 return halve(store, batch, why, attempt);
             }
@@ -193,6 +201,7 @@ fn verdict(failure: BatchFailure) -> StoreError {
         | BatchFailure::Late(why)
         | BatchFailure::Lost(why)
         | BatchFailure::Contended(why)
+        | BatchFailure::Unconfirmed(why)
         | BatchFailure::Exhausted(why) => StoreError::Unavailable(why),
     }
 }

@@ -2,6 +2,7 @@
 
 mod backends;
 mod crashes;
+mod failover;
 mod pooler;
 mod sqlstates;
 mod wire;

@@ -129,6 +129,11 @@ impl Wire {
         Self { port: own_port, shared, held, cut_all, accepting }
     }
 
+    /// Where it begins.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A database's address by this wire.
     pub fn way_to(&self, database: &TestDatabase) -> TestDatabase {
         let direct = format!(":{}/", self.shared.database.load(Ordering::SeqCst));
