@@ -40,7 +40,7 @@ impl Pooler {
             "[databases]\n* = host=127.0.0.1 port={database} user=conversiond\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = any\npool_mode = transaction\ndefault_pool_size = {connections}\n\
-             max_client_conn = 200\n"
+             max_client_conn = 200\nserver_login_retry = 1\n"
         );
         std::fs::write(folder.path().join("pgbouncer.ini"), settings).unwrap();
         let mut pooler = Self { program, folder, database, port, guardian: None };

@@ -47,7 +47,7 @@ async fn a_backend_terminated_before_in_or_after_its_commit_is_noticed_by_nobody
     let mut setup = Setup::new(&database, "");
     setup.connection.batch_execute(SLOW_COMMITS).unwrap();
     let promises = Arc::new(Promises::default());
-    let crowd = Crowd::start(16, &caller, &promises);
+    let crowd = Crowd::start(8, &caller, &promises);
     for round in 0..times(24) {
         let before = promises.acknowledged();
         eventually("load is on", async || promises.acknowledged() > before).await;

@@ -28,19 +28,22 @@ async fn postgresql_that_crashes_under_load_recovers_every_event_that_was_acknow
     let service = ServeProcess::start(&database);
     caller.base = service.base.clone();
     let promises = Arc::new(Promises::default());
-    let crashes = times(6);
+    let crashes = times(4);
     for crash in 0..crashes {
         assert_eq!(Setup::new(&database, "").count(DURABLE), 3);
         let (before, away) = (promises.acknowledged(), promises.refused("storage_unavailable"));
         let wanted = before + trial.random.usize(20..120);
-        let crowd = Crowd::start(16, &caller, &promises);
+        let crowd = Crowd::start(8, &caller, &promises);
         eventually("load is on", async || promises.acknowledged() >= wanted).await;
         tokio::task::block_in_place(|| match crash % 2 {
             0 => cluster.kill(),
             _ => cluster.stop(),
         });
         trial.fault_done();
-        eventually("callers are told", async || promises.refused("storage_unavailable") > away).await;
+        eventually("callers are told", async || promises.refused("storage_unavailable") > away + 20).await;
+        let readiness = caller.http.get(format!("{}/readyz", service.admin)).send().await.unwrap();
+        assert_eq!(readiness.status(), 503);
+        assert!(readiness.text().await.unwrap().contains("database"));
         tokio::task::block_in_place(|| cluster.start_again());
         trial.answers_again(&caller).await;
         crowd.stop().await;

@@ -72,7 +72,7 @@ impl Pair {
 
 fn serve(pair: &Pair) -> ServeProcess {
     let mut command = command(&pair.wire.way_to(&pair.database), &["serve"]);
-    command.env("CONVERSIOND__INGEST__ANSWER_TIMEOUT_S", "4");
+    command.env("CONVERSIOND__INGEST__ANSWER_TIMEOUT_S", "3");
     command.env("CONVERSIOND__IDEMPOTENCY__WAIT_MS", "300");
     ServeProcess::start_command(command)
 }
@@ -87,7 +87,7 @@ async fn after_a_fail_over_the_standby_has_every_event_that_was_acknowledged() {
     let promises = Arc::new(Promises::default());
     let rounds = times(2);
     for round in 0..rounds {
-        let crowd = Crowd::start(16, &caller, &promises);
+        let crowd = Crowd::start(8, &caller, &promises);
         let wanted = promises.acknowledged() + trial.random.usize(30..150);
         eventually("load is on", async || promises.acknowledged() >= wanted).await;
         if round % 2 == 0 {

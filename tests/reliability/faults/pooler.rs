@@ -15,26 +15,25 @@ use crate::support::exports::Exported;
 use crate::support::pooler::Pooler;
 use crate::support::process::{ServeProcess, command};
 use crate::support::service::Setup;
-use crate::support::{Backend, Caller, Service, eventually};
+use crate::support::{Backend, Caller, Service, TestDatabase, eventually};
 use crate::trial::{Trial, times};
 
 /// What the service needs behind it. Its connections are more than the pooler's.
 const SETTINGS: &str = "[database]\nprepared_statements = false\nwriters = 4\n";
 const CONNECTIONS: usize = 3;
 
-fn pooler() -> Option<Pooler> {
-    Pooler::start(Cluster::shared()?.port(), CONNECTIONS)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_pooler_and_killed_pooled_connections_cost_no_event() {
-    let (Some(backend), Some(mut pooler)) = (Backend::postgres(), pooler()) else { return };
-    let database = backend.database();
+async fn a_killed_pooler_killed_pooled_connections_and_a_crash_behind_it_cost_no_event() {
+    let Some(cluster) = Cluster::start(&[]) else { return };
+    let Some(mut pooler) = Pooler::start(cluster.port(), CONNECTIONS) else { return };
+    let database = TestDatabase::at(cluster.url(&cluster.create_database()));
     let mut trial = Trial::new("pgbouncer");
     let mut caller = caller(&database);
-    let mut setup = Setup::new(&database, "");
     let mut command = command(&pooler.way_to(&database), &["serve"]);
     command.env("CONVERSIOND__DATABASE__PREPARED_STATEMENTS", "false");
+    // While the database is away the pooler lets the service wait.
+    command.env("CONVERSIOND__INGEST__ANSWER_TIMEOUT_S", "1");
+    command.env("CONVERSIOND__IDEMPOTENCY__WAIT_MS", "300");
     let service = ServeProcess::start_command(command);
     caller.base = service.base.clone();
     let promises = Arc::new(Promises::default());
@@ -43,21 +42,30 @@ async fn a_killed_pooler_and_killed_pooled_connections_cost_no_event() {
         let before = promises.acknowledged();
         eventually("load is on", async || promises.acknowledged() > before + more).await;
     };
-    for _ in 0..times(4) {
-        load(trial.random.usize(10..60)).await;
+    let told = async || {
         let away = promises.refused("storage_unavailable");
+        eventually("callers are told", async || promises.refused("storage_unavailable") > away).await;
+    };
+    for _ in 0..times(2) {
+        load(trial.random.usize(10..60)).await;
         tokio::task::block_in_place(|| pooler.kill());
         trial.fault_done();
-        eventually("callers are told", async || promises.refused("storage_unavailable") > away).await;
+        told().await;
         tokio::task::block_in_place(|| pooler.start_again());
         trial.answers_again(&caller).await;
         // Connections behind the pooler, in the middle of whatever they do.
         load(trial.random.usize(10..60)).await;
-        setup.execute(
+        Setup::new(&database, "").execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
              AND pid <> pg_backend_pid()",
         );
         trial.fault_done();
+        trial.answers_again(&caller).await;
+        load(trial.random.usize(10..60)).await;
+        tokio::task::block_in_place(|| cluster.stop());
+        trial.fault_done();
+        told().await;
+        tokio::task::block_in_place(|| cluster.start_again());
         trial.answers_again(&caller).await;
     }
     crowd.stop().await;
@@ -75,7 +83,9 @@ async fn send(caller: &Caller, target: &str, body: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_endpoint_works_through_a_pooler_under_load() {
-    let (Some(backend), Some(pooler)) = (Backend::postgres(), pooler()) else { return };
+    let Some(backend) = Backend::postgres() else { return };
+    let port = Cluster::shared().unwrap().port();
+    let Some(pooler) = Pooler::start(port, CONNECTIONS) else { return };
     let direct = backend.database();
     let operator = Setup::new(&direct, "").key(KeyKind::Operator, None);
     let service = Service::start_with(pooler.way_to(&direct), SETTINGS).await;
