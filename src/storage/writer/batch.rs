@@ -147,19 +147,16 @@ fn commit_once<S: BatchStore>(
                 let connected = store.reconnect().is_ok();
                 return (all(batch, &StoreError::Unavailable(why)), connected);
             }
-            // What took so long is over, so it is tried once even if others wait.
-            BatchFailure::Unconfirmed(why) if give_up && failures > 1 => {
-                return (all(batch, &StoreError::Unavailable(why)), true);
-            }
-            BatchFailure::Unconfirmed(_) => {}
             BatchFailure::Late(ref why) if batch.len() > 1 && !(attempt.expired)() => {
                 return halve(store, batch, why, attempt);
             }
             BatchFailure::Late(why) => return (all(batch, &StoreError::Unavailable(why)), true),
-            BatchFailure::Contended(why) if give_up => {
+            // What took so long is over, so it is tried once even if others wait.
+            BatchFailure::Unconfirmed(_) if failures == 1 => {}
+            BatchFailure::Contended(why) | BatchFailure::Unconfirmed(why) if give_up => {
                 return (all(batch, &StoreError::Unavailable(why)), true);
             }
-            BatchFailure::Contended(_) => (attempt.pause)(backoff(failures)),
+            BatchFailure::Contended(_) | BatchFailure::Unconfirmed(_) => (attempt.pause)(backoff(failures)),
             BatchFailure::Blocked { ref why, .. }
                 if attempt.halve_blocked && batch.len() > 1 && !(attempt.expired)() =>
             {
