@@ -201,6 +201,14 @@ pub fn check_durability(connection: &mut AnyConnection) -> Result<(), StoreError
     }
 }
 
+/// Whether a COMMIT waits for a synchronous standby.
+pub fn waits_for_standby(connection: &mut AnyConnection) -> Result<bool, StoreError> {
+    match connection {
+        AnyConnection::Postgres(c) => postgres::waits_for_standby(c),
+        AnyConnection::Sqlite(_) => Ok(false),
+    }
+}
+
 /// Asks the database whether it is there.
 pub fn ping(connection: &mut AnyConnection) -> Result<(), StoreError> {
     use diesel::connection::SimpleConnection as _;

@@ -75,3 +75,18 @@ pub fn check_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+/// Whether a COMMIT waits for a synchronous standby. A setting that an engine does not know is not set.
+pub fn waits_for_standby(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = sql_types::Bool)]
+        waits: bool,
+    }
+    let found: Found = sql_query(
+        "SELECT coalesce(current_setting('synchronous_standby_names', true), '') <> '' \
+         AND current_setting('synchronous_commit') <> 'local' AS waits",
+    )
+    .get_result(connection)?;
+    Ok(found.waits)
+}

@@ -43,6 +43,14 @@ impl Promises {
             .sum()
     }
 
+    /// Whoever was refused was refused with this code, and told when to come back if it is a 503's.
+    #[track_caller]
+    pub fn expect_only(&self, code: &str) {
+        let refused = self.refused.lock().unwrap();
+        assert!(refused.keys().all(|(_, found)| found == code), "{refused:?}");
+        assert_eq!(self.without_retry_after.load(Ordering::Relaxed), 0, "a 503 without Retry-After");
+    }
+
     /// The callback that tells of this order.
     pub fn event(order: &str) -> String {
         json!({"externalOrderId": order, "amount": "12.34", "currency": "EUR"}).to_string()

@@ -1,56 +1,13 @@
-//! The database goes away and comes back; the queue overflows; instances start together.
-
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+//! The queue overflows; instances start together; a row is locked by somebody else.
 
 use conversiond::storage::{Connector, Purpose};
 use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
-use crate::load::{Crowd, Promises, caller, check};
-use crate::support::cluster::Cluster;
+use crate::load::caller;
 use crate::support::process::ServeProcess;
 use crate::support::service::Setup;
-use crate::support::{Backend, Service, TestDatabase, eventually};
-
-#[allow(clippy::disallowed_methods, reason = "a promise in real time")]
-fn instant() -> Instant {
-    Instant::now()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgresql_stopped_under_load_is_503_and_service_resumes_by_itself() {
-    let Some(cluster) = Cluster::start(&[]) else { return };
-    let database = TestDatabase::at(cluster.url(&cluster.create_database()));
-    let mut caller = caller(&database);
-    let service = ServeProcess::start(&database);
-    caller.base = service.base.clone();
-    let promises = Arc::new(Promises::default());
-    for _ in 0..3 {
-        let before = promises.acknowledged();
-        let away = promises.refused("storage_unavailable");
-        let crowd = Crowd::start(16, &caller, &promises);
-        eventually("load is on", async || promises.acknowledged() > before + 50).await;
-        tokio::task::block_in_place(|| cluster.stop());
-        eventually("callers are told", async || promises.refused("storage_unavailable") > away + 20).await;
-        let readiness = caller.http.get(format!("{}/readyz", service.admin)).send().await.unwrap();
-        assert_eq!(readiness.status(), 503);
-        assert!(readiness.text().await.unwrap().contains("database"));
-        tokio::task::block_in_place(|| cluster.start_again());
-        let (back, resumed) = (instant(), promises.acknowledged());
-        eventually("service resumes", async || promises.acknowledged() > resumed).await;
-        assert!(back.elapsed() < Duration::from_secs(5), "resumed after {:?}", back.elapsed());
-        crowd.stop().await;
-        check(&database, &promises);
-    }
-    let codes: Vec<_> = promises.refused.lock().unwrap().keys().cloned().collect();
-    assert!(
-        codes.iter().all(|(status, code)| (*status, code.as_str()) == (503, "storage_unavailable")),
-        "{codes:?}"
-    );
-    assert_eq!(promises.without_retry_after.load(std::sync::atomic::Ordering::Relaxed), 0);
-    assert_eq!(service.terminate().0, Some(0));
-}
+use crate::support::{Backend, Service, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_is_503_overloaded_and_what_was_taken_is_written() {

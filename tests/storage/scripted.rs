@@ -1,7 +1,7 @@
 //! A store that fails as told, and a writer on it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -37,8 +37,8 @@ pub struct Script {
     pub blocked_keys: Arc<Mutex<Vec<String>>>,
     /// Orders that find their key taken by another one of their batch, which is refused.
     pub after_refused: Arc<Mutex<Vec<String>>>,
-    /// Whether a commit lets a second of the writer's time pass.
-    pub slow: Arc<AtomicBool>,
+    /// How many seconds of the writer's time a commit takes.
+    pub slow_s: Arc<AtomicI64>,
     /// How many batches came in.
     pub entered: Arc<AtomicUsize>,
     /// Sizes of the batches tried.
@@ -107,9 +107,7 @@ impl BatchStore for ScriptedStore {
         }
         self.script.tried.lock().unwrap().push(batch.len());
         self.script.orders.lock().unwrap().push(batch.iter().map(order).collect());
-        if self.script.slow.load(Ordering::SeqCst) {
-            self.clock.advance(chrono::TimeDelta::seconds(1));
-        }
+        self.clock.advance(chrono::TimeDelta::seconds(self.script.slow_s.load(Ordering::SeqCst)));
         self.script.verdict(batch)?;
         let after_refused = self.script.after_refused.lock().unwrap();
         let outcome = |one: &Submission| match batch.len() > 1 && after_refused.contains(&order(one)) {

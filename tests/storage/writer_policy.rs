@@ -51,6 +51,25 @@ async fn contention_and_a_lost_connection_are_tried_again() {
 }
 
 #[tokio::test]
+async fn what_may_be_on_one_machine_alone_is_written_again_and_is_no_2xx_until_it_is_sure() {
+    let bench = start(false, |_| {});
+    let unsure = || BatchFailure::Unconfirmed("COMMIT took long".into());
+    let plan = |times| bench.script.failures.lock().unwrap().extend((0..times).map(|_| unsure()));
+    plan(3);
+    assert!(is_accepted(&bench.writer.write(event(1)).await));
+    plan(4);
+    assert!(matches!(bench.writer.write(event(2)).await, Err(StoreError::Unavailable(_))));
+    // However long the first took, it has its second try.
+    bench.script.slow_s.store(10, Ordering::SeqCst);
+    plan(1);
+    assert!(is_accepted(&bench.writer.write(event(3)).await));
+    plan(2);
+    assert!(matches!(bench.writer.write(event(4)).await, Err(StoreError::Unavailable(_))));
+    assert_eq!(bench.script.tried.lock().unwrap().len(), 4 + 4 + 2 + 2);
+    assert!(bench.writer.is_available());
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_at_once_and_nothing_is_halved() {
     let mut bench = start(true, |_| {});
     let calls = queue(&bench, (0..8).map(event)).await;
@@ -173,7 +192,7 @@ async fn a_batch_that_is_blocked_all_over_does_not_hold_up_those_behind_it_for_l
     let orders = (0..32).map(|order| format!("O-{order}"));
     bench.script.blocked.lock().unwrap().extend(orders);
     // Each try costs a second, as lock time-outs would.
-    bench.script.slow.store(true, Ordering::SeqCst);
+    bench.script.slow_s.store(1, Ordering::SeqCst);
     let calls = queue(&bench, (0..32).map(event)).await;
     drop(bench.gate.take());
     for (number, call) in calls.into_iter().enumerate() {

@@ -14,15 +14,17 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 
 /// A running server.
 pub struct Cluster {
-    binaries: PathBuf,
-    folder: PathBuf,
-    port: u16,
-    user: Option<(u32, u32)>,
+    pub(super) binaries: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) port: u16,
+    pub(super) user: Option<(u32, u32)>,
     /// Stops the server when the pipe to it closes, which it does however the tests end.
-    guardian: Mutex<Child>,
+    pub(super) guardian: Mutex<Child>,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -55,19 +57,9 @@ impl Cluster {
             );
             return None;
         };
-        let user = nix::unistd::geteuid().is_root().then(|| {
-            let user =
-                ["postgres", "nobody"].iter().find_map(|name| nix::unistd::User::from_name(name).ok()?);
-            let user = user.expect("root needs a user to run PostgreSQL as");
-            (user.uid.as_raw(), user.gid.as_raw())
-        });
+        let user = unprivileged();
         // Its name is nobody's of before: process ids come again, and a killed run leaves its folder.
-        let folder = tempfile::Builder::new().prefix("conversiond-pg-").tempdir();
-        let folder = folder.expect("a folder for PostgreSQL").keep();
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
-        if let Some((uid, gid)) = user {
-            chown(&folder, Some(uid), Some(gid)).expect("the folder's owner");
-        }
+        let folder = folder_of(user).keep();
         let port = free_port();
         initialise(&binaries, &folder, user, port, settings);
         let guardian = guard(&binaries, &folder, user);
@@ -94,8 +86,40 @@ impl Cluster {
         name
     }
 
-    /// Stops the server at once, as a crash would, and waits until it is gone.
+    /// Stops the server at once (`pg_ctl stop -m immediate`), as a crash would, and waits until it is gone.
     pub fn stop(&self) {
+        self.dismiss_guardian();
+        let _ = std::fs::remove_file(self.folder.join("data/postmaster.pid"));
+    }
+
+    /// Kills the server's first process, and waits until the others are gone, which notice it by
+    /// themselves: as long as one is there the server cannot be started.
+    pub fn kill(&self) {
+        let children = children_of(self.process());
+        assert!(!children.is_empty(), "the server has no processes");
+        signal::kill(Pid::from_raw(self.process()), Signal::SIGKILL).unwrap();
+        for _ in 0..2_000 {
+            if children.iter().all(|child| !is_running(*child)) {
+                return self.dismiss_guardian();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("PostgreSQL's processes live on without the first one");
+    }
+
+    /// The server's first process.
+    fn process(&self) -> i32 {
+        let text = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
+        text.lines().next().unwrap().trim().parse().unwrap()
+    }
+
+    /// What the server has logged, all its starts together.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap()
+    }
+
+    /// Ends the server, if it runs, and the guardian.
+    fn dismiss_guardian(&self) {
         let mut guardian = self.guardian.lock().unwrap();
         let keep = self.folder.with_extension("kept");
         // The guardian removes the folder; the data must outlive it.
@@ -103,7 +127,6 @@ impl Cluster {
         drop(guardian.stdin.take());
         guardian.wait().unwrap();
         std::fs::rename(&keep, &self.folder).unwrap();
-        let _ = std::fs::remove_file(self.folder.join("data/postmaster.pid"));
     }
 
     /// Starts the server again on its data.
@@ -112,15 +135,42 @@ impl Cluster {
         self.wait_until_up();
     }
 
-    fn wait_until_up(&self) {
+    pub(super) fn wait_until_up(&self) {
         for _ in 0..600 {
             if PgConnection::establish(&self.url("postgres")).is_ok() {
                 return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        panic!("PostgreSQL did not start:\n{log}");
+        panic!("PostgreSQL did not start:\n{}", self.log());
+    }
+}
+
+/// A process's state and parent, as Linux tells them.
+fn state_of(process: i32) -> Option<(char, i32)> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before it stands in parentheses, and may hold any character.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+fn is_running(process: i32) -> bool {
+    state_of(process).is_some_and(|(state, _)| state != 'Z')
+}
+
+fn children_of(process: i32) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter(|id| state_of(*id).is_some_and(|(_, parent)| parent == process)).collect()
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let mut guardian = self.guardian.lock().unwrap();
+        drop(guardian.stdin.take());
+        let _ = guardian.wait();
+        // The guardian has done it, unless it had been dismissed.
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -142,7 +192,27 @@ pub(super) fn free_port() -> u16 {
         .expect("a free port")
 }
 
-fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
+/// Whom servers run as that refuse to run as root; `None` = whoever this is.
+pub(super) fn unprivileged() -> Option<(u32, u32)> {
+    nix::unistd::geteuid().is_root().then(|| {
+        let user = ["postgres", "nobody"].iter().find_map(|name| nix::unistd::User::from_name(name).ok()?);
+        let user = user.expect("root needs a user to run servers as");
+        (user.uid.as_raw(), user.gid.as_raw())
+    })
+}
+
+/// A fresh folder that belongs to this user alone.
+pub(super) fn folder_of(user: Option<(u32, u32)>) -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("conversiond-pg-").tempdir().expect("a folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    if let Some((uid, gid)) = user {
+        chown(folder.path(), Some(uid), Some(gid)).expect("the folder's owner");
+    }
+    folder
+}
+
+/// The command, run as this user.
+pub(super) fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
     match user {
         Some((uid, gid)) => command.uid(uid).gid(gid),
         None => command,
@@ -170,7 +240,7 @@ fn initialise(binaries: &Path, folder: &Path, user: Option<(u32, u32)>, port: u1
     }
 }
 
-fn guard(binaries: &Path, folder: &Path, user: Option<(u32, u32)>) -> Child {
+pub(super) fn guard(binaries: &Path, folder: &Path, user: Option<(u32, u32)>) -> Child {
     let mut shell = Command::new("sh");
     shell.current_dir(folder).args(["-c", GUARDIAN, "guardian"]).arg(binaries).arg(folder);
     shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -11,13 +11,16 @@ mod dump;
 pub mod exports;
 pub mod gate;
 mod journal;
+pub mod pooler;
 mod problem;
 pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod raw;
 pub mod service;
+pub mod standby;
 pub mod strace;
+pub mod wire;
 
 pub use backend::{Backend, TestDatabase};
 #[allow(unused_imports, reason = "as above")]

@@ -1,6 +1,7 @@
 //! Programs of others that tests run: interpreters, curl.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The first of these that is installed; `None` and a word where none is.
@@ -21,11 +22,27 @@ pub fn installed(names: &[&'static str]) -> Option<&'static str> {
 pub fn runs_for_faults(name: &str, arguments: &[&str]) -> bool {
     let found = Command::new(name).args(arguments).output().is_ok_and(|output| output.status.success());
     if !found {
-        let required = std::env::var("CONVERSIOND_TEST_FAULTS").is_ok_and(|value| value == "require");
-        assert!(!required, "CONVERSIOND_TEST_FAULTS=require, but {name} does not run here");
-        skipped(&format!("{name} does not run here"));
+        missing_for_faults(&format!("{name} does not run here"));
     }
     found
+}
+
+/// A program that a kind of fault needs, wherever it is installed; `None` and a word where it is not.
+pub fn for_faults(name: &str, package: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers' folders are in root's path alone.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let found = folders.map(|folder| folder.join(name)).find(|program| program.is_file());
+    if found.is_none() {
+        missing_for_faults(&format!("{name} ({package}) is not installed"));
+    }
+    found
+}
+
+fn missing_for_faults(what: &str) {
+    let required = std::env::var("CONVERSIOND_TEST_FAULTS").is_ok_and(|value| value == "require");
+    assert!(!required, "CONVERSIOND_TEST_FAULTS=require, but {what}");
+    skipped(what);
 }
 
 /// Says why a test is skipped, past the test runner's capture.

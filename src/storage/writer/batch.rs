@@ -44,6 +44,8 @@ pub enum BatchFailure {
     },
     /// An event's id is too old for it to be recorded: its caller is told to come back.
     Late(String),
+    /// It was committed, but perhaps on this machine alone: run it again, whose COMMIT waits anew.
+    Unconfirmed(String),
     /// Every batch would fail (disk full): tell the callers to come back.
     Exhausted(String),
     /// One row's fault: run it again on a new connection, then in halves.
@@ -52,7 +54,8 @@ pub enum BatchFailure {
     Unknown(String),
 }
 
-/// How often a batch is run again after [`BatchFailure::Contended`] or [`BatchFailure::Lost`].
+/// How often a batch is run again after [`BatchFailure::Contended`], [`BatchFailure::Lost`] or
+/// [`BatchFailure::Unconfirmed`].
 const RETRIES_MAX: u32 = 3;
 
 /// What a batch is written under.
@@ -148,10 +151,12 @@ fn commit_once<S: BatchStore>(
                 return halve(store, batch, why, attempt, uncertain);
             }
             BatchFailure::Late(why) => return (all(batch, &StoreError::Unavailable(why)), true),
-            BatchFailure::Contended(why) if give_up => {
+            // What took so long is over, so it is tried once even if others wait.
+            BatchFailure::Unconfirmed(_) if failures == 1 => {}
+            BatchFailure::Contended(why) | BatchFailure::Unconfirmed(why) if give_up => {
                 return (all(batch, &StoreError::Unavailable(why)), true);
             }
-            BatchFailure::Contended(_) => (attempt.pause)(backoff(failures)),
+            BatchFailure::Contended(_) | BatchFailure::Unconfirmed(_) => (attempt.pause)(backoff(failures)),
             BatchFailure::Blocked { ref why, .. }
                 if attempt.halve_blocked && batch.len() > 1 && !(attempt.expired)() =>
             {
@@ -193,6 +198,7 @@ fn verdict(failure: BatchFailure) -> StoreError {
         | BatchFailure::Late(why)
         | BatchFailure::Lost(why)
         | BatchFailure::Contended(why)
+        | BatchFailure::Unconfirmed(why)
         | BatchFailure::Exhausted(why) => StoreError::Unavailable(why),
     }
 }

@@ -2,14 +2,21 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{BatchFailure, BatchStore};
 use crate::domain::submission::{Submission, SubmissionOutcome};
 use crate::domain::time::Clock;
-use crate::storage::backend::Purpose;
+use crate::storage::backend::{Purpose, waits_for_standby};
 use crate::storage::error::Failure;
 use crate::storage::submissions::{self, WriteContext};
 use crate::storage::{AnyConnection, Connector, StoreError};
+
+/// Longer than a COMMIT takes whose standby is there. PostgreSQL gives up waiting for a standby when
+/// somebody cancels the statement (`pg_cancel_backend`): it then says COMMIT, and by a mere warning,
+/// which does not come through here, that the transaction may be lost with this machine. Nobody cancels
+/// what has not taken long.
+const COMMIT_MAX: Duration = Duration::from_secs(2);
 
 /// One writing connection.
 pub struct DatabaseStore {
@@ -37,10 +44,18 @@ impl DatabaseStore {
         batch: &[Submission],
         context: &WriteContext,
     ) -> Result<Vec<SubmissionOutcome>, TransactionError> {
-        self.connection.write_for(self.purpose, |c| {
+        let mut committing = Duration::MAX;
+        let outcomes = self.connection.write_for(self.purpose, |c| {
             let context = WriteContext { begun_at: self.clock.now(), ..*context };
-            submissions::write(c, batch, &context).map_err(TransactionError::Work)
-        })
+            let outcomes = submissions::write(c, batch, &context).map_err(TransactionError::Work)?;
+            committing = self.clock.monotonic();
+            Ok::<_, TransactionError>(outcomes)
+        })?;
+        let took = self.clock.monotonic().saturating_sub(committing);
+        if took > COMMIT_MAX && waits_for_standby(&mut self.connection).map_err(TransactionError::Work)? {
+            return Err(TransactionError::Unconfirmed(took));
+        }
+        Ok(outcomes)
     }
 }
 
@@ -74,6 +89,8 @@ impl BatchStore for DatabaseStore {
 enum TransactionError {
     Work(StoreError),
     Frame(diesel::result::Error),
+    /// COMMIT took so long that its wait for the standby may have been cancelled.
+    Unconfirmed(Duration),
 }
 
 impl From<diesel::result::Error> for TransactionError {
@@ -86,6 +103,12 @@ impl From<TransactionError> for BatchFailure {
     fn from(error: TransactionError) -> Self {
         let error = match error {
             TransactionError::Frame(error) => return Self::of(&error),
+            TransactionError::Unconfirmed(took) => {
+                return Self::Unconfirmed(format!(
+                    "COMMIT took {:.1} s: its wait for the standby may have been cancelled",
+                    took.as_secs_f64()
+                ));
+            }
             TransactionError::Work(error) => error,
         };
         match error {
