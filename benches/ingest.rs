@@ -29,7 +29,7 @@ use support::machine::Machine;
 use support::requests::{Manner, Orders, Requests};
 use support::series::{self, Plan, Repeated, Series};
 use support::service::{Program, Service};
-use support::{list, output, plot, setting, table};
+use support::{float, list, output, plot, setting, table};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -151,6 +151,31 @@ fn round(
     measured
 }
 
+/// What is claimed, in the words of the claims.
+fn print_claims(measured: &[Series]) {
+    let named = |name: &str| measured.iter().find(|series| series.name == name)?.at(USUAL[0]);
+    let (ceiling, single) = (named("ceiling (C)"), named("one INSERT per request"));
+    println!();
+    for name in ["sqlite", "sqlite, one merchant", "postgresql", "postgresql, one merchant"] {
+        let (Some(run), Some(ceiling)) = (named(name), ceiling) else { continue };
+        let times = match single {
+            Some(single) if name.starts_with("postgresql") => {
+                format!(", {:.1} times one INSERT per request", run.per_second() / single.per_second())
+            }
+            _ => String::new(),
+        };
+        println!(
+            "at {} connections: {name} {:.2} of C{times}, p99 {:.1} ms",
+            USUAL[0],
+            run.per_second() / ceiling.per_second(),
+            run.latency_ms(0.99)
+        );
+    }
+    let most =
+        measured.iter().filter(|series| series.name.starts_with(['s', 'p'])).map(|series| series.peak_memory);
+    println!("most memory of a service: {:.0} MiB", float(most.max().unwrap_or(0)) / f64::from(1 << 20));
+}
+
 /// What a series is held against: bulk requests are another thing.
 fn ceiling<'a>(measured: &'a [Series], name: &str) -> Option<&'a Series> {
     measured.first().filter(|first| first.name.starts_with("ceiling") && !name.contains("bulk"))
@@ -187,6 +212,7 @@ fn main() {
             table::print_series(series, ceiling(&measured, &series.name));
         }
     }
+    print_claims(&measured);
     println!();
     let starts: Vec<Value> =
         starts.iter().map(|(name, millis)| json!({ "store": name, "ms": millis })).collect();

@@ -78,6 +78,12 @@ impl Run {
         self.cpu.map(|cpu| cpu.0.as_secs_f64() * 1e6 / float(self.events))
     }
 
+    /// How many processors were at work, on average: where that is less than there are, the disk or the
+    /// wait for each other is the limit.
+    pub fn cores_busy(&self) -> f64 {
+        self.cpu.iter().map(|cpu| cpu.0.as_secs_f64()).sum::<f64>() / self.elapsed.as_secs_f64()
+    }
+
     /// Bytes written per event.
     pub fn written_per_event(&self) -> f64 {
         float(self.written) / float(self.events)
@@ -101,6 +107,7 @@ impl Run {
             "commits_per_second": self.commits_per_second(),
             "events_per_commit": self.events_per_commit(),
             "cpu_us_per_event": { "service": service, "postgresql": postgres, "load": load },
+            "cores_busy": self.cores_busy(),
             "written_bytes_per_event": self.written_per_event(),
         })
     }

@@ -8,7 +8,7 @@ const WIDTH: f64 = 960.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 940.0;
 const PANEL: f64 = 250.0;
-const TITLE: f64 = 70.0;
+const TITLE: f64 = 84.0;
 const COLOURS: [&str; 6] = ["#9aa0a6", "#1a73e8", "#188038", "#e8710a", "#9334e6", "#d93025"];
 
 /// One panel's place and scale.

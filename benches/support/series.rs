@@ -122,6 +122,15 @@ impl Series {
         self.runs.iter().find(|run| run.connections == connections)
     }
 
+    /// The same with one run: the one of the median rate.
+    pub fn median(mut self) -> Self {
+        self.runs.sort_by(|one, other| one.per_second().total_cmp(&other.per_second()));
+        if !self.runs.is_empty() {
+            self.runs = vec![self.runs.swap_remove(self.runs.len() / 2)];
+        }
+        self
+    }
+
     /// For machines.
     pub fn json(&self) -> Value {
         json!({

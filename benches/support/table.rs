@@ -25,7 +25,7 @@ pub fn print_machine(machine: &Machine, cluster: &[(String, String)]) {
 }
 
 /// The columns after the name: two lines of head, and a width.
-const COLUMNS: [(&str, &str, usize); 15] = [
+const COLUMNS: [(&str, &str, usize); 16] = [
     ("conns", "", 5),
     ("events/s", "", 9),
     ("ratio", "", 8),
@@ -37,6 +37,7 @@ const COLUMNS: [(&str, &str, usize); 15] = [
     ("µs CPU", "service", 8),
     ("µs CPU", "postgres", 8),
     ("µs CPU", "load", 7),
+    ("cores", "busy", 6),
     ("written", "B/event", 8),
     ("stored", "B/event", 8),
     ("peak", "MiB", 5),
@@ -84,6 +85,7 @@ fn print_run(series: &Series, run: &Run, base: Option<&Run>, last: bool) {
         format!("{service:.1}"),
         some((postgres > 0.0).then_some(postgres), 1),
         format!("{load:.1}"),
+        format!("{:.2}", run.cores_busy()),
         format!("{:.0}", run.written_per_event()),
         of_series(series.stored_per_event),
         of_series(Some(super::float(series.peak_memory) / f64::from(1 << 20))),
