@@ -148,7 +148,7 @@ on_both_databases! {
     async fn by_a_clock_that_has_jumped_nothing_is_forgotten(backend: Backend) {
         let clock = Arc::new(TestClock::default());
         let mut service = Service::start_at(backend.database(), TWO_DAYS, clock.clone()).await;
-        assert_eq!(service.caller.post(&sale("O-1")).await.word(), "ACCEPTED");
+        assert_eq!(service.caller.post_under("K-1", &sale("O-1")).await.word(), "ACCEPTED");
         let mut setup = service.setup();
         clock.jump(TimeDelta::days(5_000));
         clock.advance(TimeDelta::hours(2));
@@ -156,6 +156,7 @@ on_both_databases! {
         eventually("the housekeeping was there", async || setup.count("attempts") == 0).await;
         service.stop().await;
         assert_eq!(with_bodies(&mut setup, "events"), ["O-1"]);
+        assert_eq!(setup.count("idempotency_keys"), 1);
     }
 }
 

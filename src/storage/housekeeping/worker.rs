@@ -124,16 +124,14 @@ impl Worker {
         }
     }
 
-    /// While the clock is wrong nothing is past its time.
+    /// By a clock that is wrong no key has expired: its answer was promised. The journal is only a journal.
     fn begin_sweep(&mut self) {
         let now = self.clock.monotonic();
         let every = self.retention.sweep_every;
-        if self.sweep.is_done()
-            && self.swept_at.is_none_or(|at| now.saturating_sub(at) >= every)
-            && let Some(wall) = self.judged.reliable_now()
-        {
+        if self.sweep.is_done() && self.swept_at.is_none_or(|at| now.saturating_sub(at) >= every) {
             self.swept_at = Some(now);
-            match Sweep::begin(&mut self.store, &self.retention, wall) {
+            let (wall, reliable) = (self.clock.now(), self.judged.reliable_now());
+            match Sweep::begin(&mut self.store, &self.retention, wall, reliable) {
                 Ok(sweep) => self.sweep = sweep,
                 Err(error) => tracing::warn!(%error, "what is past its time could not be looked for"),
             }
