@@ -1,6 +1,7 @@
 //! Who may do what: API keys, and the one judgement over a signed request (contract section 3).
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -15,6 +16,11 @@ use super::signature::{Covered, Digests, Form, Scheme, SignedHead, SigningKeys};
 
 /// How many live secrets a key has at most (rotation with overlap).
 pub const LIVE_SECRETS_MAX: usize = 2;
+
+/// A key that is judged in place of one that is not there, so that the work is the same. No header can
+/// name it, nor the other, which is not there either.
+const NOBODY: &str = "ak_live_\0.......................";
+const NOBODY_TWICE: &str = "ak_live_\0......................:";
 
 /// A secret of a key, until it expires.
 #[derive(Clone)]
@@ -46,6 +52,7 @@ pub struct ApiKey {
 /// known one costs.
 #[derive(Clone)]
 pub struct KeyDirectory {
+    /// By id, and [`NOBODY`]'s.
     keys: HashMap<String, ApiKey>,
     /// Every merchant, those without a key, too.
     merchants: HashMap<MerchantId, Arc<Merchant>>,
@@ -118,7 +125,9 @@ pub struct Circumstances {
 impl KeyDirectory {
     /// A directory of these keys. `dummy` is any secret that nobody holds.
     pub fn new(keys: impl IntoIterator<Item = ApiKey>, dummy: SigningKeys, token_ring: TokenRing) -> Self {
-        let keys = keys.into_iter().map(|key| (key.id.as_str().to_owned(), key)).collect();
+        let nobody = ApiKey::of_nobody(dummy.clone());
+        let keys = keys.into_iter().map(|key| (key.id.as_str().to_owned(), key));
+        let keys = keys.chain([(NOBODY.to_owned(), nobody)]).collect();
         Self { keys, merchants: HashMap::new(), dummy, token_ring }
     }
 
@@ -134,12 +143,12 @@ impl KeyDirectory {
 
     /// How many keys there are, revoked ones included.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.len().saturating_sub(1)
     }
 
     /// Whether there is no key at all.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len() == 0
     }
 
     /// Whose key this is, and in what mode it signs; `None` for an operator's and an unknown one.
@@ -159,67 +168,44 @@ impl KeyDirectory {
         digests: &Digests,
         circumstances: &Circumstances,
     ) -> Result<Verified, Refusal> {
+        // What is looked up besides is there when the key is not, and else not: a hit and a miss each time,
+        // and neither is known before both are.
         let known = self.keys.get(head.key_id);
-        let live: Vec<&SigningKeys> = known
-            .map(|key| key.secrets.as_slice())
-            .unwrap_or_default()
-            .iter()
-            .filter(|secret| secret.expires_at.is_none_or(|at| at > circumstances.now))
-            .map(|secret| &secret.keys)
-            .collect();
-        let matched = self.try_secrets(&live, head, covered, digests);
-        let key = known.ok_or(Refusal::InvalidApiKey)?;
+        let other = black_box(self.keys.get(if known.is_some() { NOBODY_TWICE } else { NOBODY }));
+        let Some(key) = black_box(known.or(other)) else { return Err(Refusal::InvalidApiKey) };
+        let mut live = [&self.dummy; LIVE_SECRETS_MAX];
+        let mut none_lives = true;
+        let valid = key.secrets.iter().filter(|one| one.expires_at.is_none_or(|at| at > circumstances.now));
+        for (slot, secret) in live.iter_mut().zip(valid) {
+            (*slot, none_lives) = (&secret.keys, false);
+        }
+        let matched = try_secrets(live, head, covered, digests);
         let suspended = key.merchant.as_ref().is_some_and(|merchant| merchant.suspended);
         let form = match matched {
             _ if key.revoked => return Err(Refusal::ApiKeyRevoked),
             _ if suspended => return Err(Refusal::MerchantInactive),
-            _ if live.is_empty() => return Err(Refusal::ApiKeyExpired),
-            None => return Err(Refusal::BadSignature),
-            Some(form) => form,
+            _ if none_lives => return Err(Refusal::ApiKeyExpired),
+            None if known.is_some() => return Err(Refusal::BadSignature),
+            Some(form) if known.is_some() => form,
+            _ => return Err(Refusal::InvalidApiKey),
         };
         key.allows(form, head, covered, circumstances)?;
         Ok(Verified { key_id: key.id.clone(), merchant: key.merchant.clone(), form, at: circumstances.now })
     }
-
-    /// The strongest form in which a secret fits, if one does.
-    fn try_secrets(
-        &self,
-        live: &[&SigningKeys],
-        head: &SignedHead<'_>,
-        covered: &Covered<'_>,
-        digests: &Digests,
-    ) -> Option<Form> {
-        let (mut weaker, mut bound_fits) = (Choice::from(0), Choice::from(0));
-        for slot in 0..LIVE_SECRETS_MAX {
-            let keys = live.get(slot).copied().unwrap_or(&self.dummy);
-            match &head.scheme {
-                Scheme::Hex { plain, bound } => {
-                    if !plain.is_empty() {
-                        weaker |= fits(&keys.plain(head.timestamp, covered), plain);
-                    }
-                    if !bound.is_empty() {
-                        bound_fits |= fits(&keys.bound(head.timestamp, covered, digests), bound);
-                    }
-                }
-                Scheme::StandardWebhooks { id, values } => {
-                    weaker |= fits(&keys.standard_webhooks(id, head.timestamp, covered), values);
-                }
-            }
-        }
-        let weaker_form = match head.scheme {
-            Scheme::Hex { .. } => Form::Plain,
-            Scheme::StandardWebhooks { .. } => Form::StandardWebhooks,
-        };
-        // A slot beyond the live ones was the dummy, whose secret nobody holds.
-        match (bool::from(bound_fits), bool::from(weaker)) {
-            (true, _) => Some(Form::Bound),
-            (false, true) => Some(weaker_form),
-            (false, false) => None,
-        }
-    }
 }
 
 impl ApiKey {
+    fn of_nobody(keys: SigningKeys) -> Self {
+        Self {
+            id: KeyId::of_nobody(),
+            merchant: Some(Arc::new(Merchant::new(MerchantId::from_uuid(uuid::Uuid::nil())))),
+            ip_allow: Vec::new(),
+            require_v2: false,
+            revoked: false,
+            secrets: vec![LiveSecret { keys, expires_at: None }],
+        }
+    }
+
     /// What only the rightful signer is told about.
     fn allows(
         &self,
@@ -269,6 +255,41 @@ impl Verified {
     /// Whether it is about real business.
     pub const fn mode(&self) -> Mode {
         mode_of(&self.key_id)
+    }
+}
+
+/// The strongest form in which a secret fits, if one does.
+fn try_secrets(
+    secrets: [&SigningKeys; LIVE_SECRETS_MAX],
+    head: &SignedHead<'_>,
+    covered: &Covered<'_>,
+    digests: &Digests,
+) -> Option<Form> {
+    let (mut weaker, mut bound_fits) = (Choice::from(0), Choice::from(0));
+    for keys in secrets {
+        match &head.scheme {
+            Scheme::Hex { plain, bound } => {
+                if !plain.is_empty() {
+                    weaker |= fits(&keys.plain(head.timestamp, covered), plain);
+                }
+                if !bound.is_empty() {
+                    bound_fits |= fits(&keys.bound(head.timestamp, covered, digests), bound);
+                }
+            }
+            Scheme::StandardWebhooks { id, values } => {
+                weaker |= fits(&keys.standard_webhooks(id, head.timestamp, covered), values);
+            }
+        }
+    }
+    let weaker_form = match head.scheme {
+        Scheme::Hex { .. } => Form::Plain,
+        Scheme::StandardWebhooks { .. } => Form::StandardWebhooks,
+    };
+    // Where a secret is not there it was the dummy, which nobody holds.
+    match (bool::from(bound_fits), bool::from(weaker)) {
+        (true, _) => Some(Form::Bound),
+        (false, true) => Some(weaker_form),
+        (false, false) => None,
     }
 }
 

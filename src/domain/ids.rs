@@ -183,6 +183,12 @@ impl KeyId {
         Self { text, kind }
     }
 
+    /// The id of a key that is nobody's.
+    pub fn of_nobody() -> Self {
+        let kind = KeyKind::Live;
+        Self { text: kind.prefix().to_owned() + &"0".repeat(Self::RANDOM_CHARS), kind }
+    }
+
     /// Whose side the key is on.
     pub const fn kind(&self) -> KeyKind {
         self.kind

@@ -1,0 +1,146 @@
+//! The whole service, over loopback.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use conversiond::config::{Config, load_from};
+use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
+use conversiond::domain::merchant::Merchant;
+use conversiond::domain::signature::{Covered, Form, sign};
+use conversiond::domain::time::Clock as _;
+use conversiond::keyring::{IssuedKey, KeyRequest, ensure_token_key, issue_key};
+use conversiond::server::{self, Dependencies};
+use conversiond::storage::merchants::{self, Account};
+use conversiond::storage::{Connector, Purpose, migrate};
+use conversiond::system::{SystemClock, SystemEntropy};
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use tokio::sync::oneshot;
+
+use crate::Class;
+use crate::judging::{FIRST_OR_LAST_BYTE, KNOWN_OR_NOT};
+use crate::welch::Samples;
+
+const MASTER_KEY: &str = "1:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+const PATH: &str = "/api/v1/conversions";
+const BODY: &str = r#"{"event_name":"sale","custom_data":{"order_id":"ORD-1","value":"1","currency":"USD"}}"#;
+
+/// A running service with a key.
+pub struct Service {
+    key: IssuedKey,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Service {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Nobody is refused unheard here: that has a time of its own.
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n[database]\n\
+             url = \"sqlite:{}/timing.db\"\n[telemetry]\nlog_level = \"error\"\n[peer]\nfailures_per_s = 0\n",
+            folder.path().display()
+        );
+        let config = load_from(Figment::from(Toml::string(&text))).expect("a valid configuration");
+        let key = key(&config);
+        let (tell, told) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let running = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(async move {
+                let dependencies = Dependencies {
+                    clock: std::sync::Arc::new(SystemClock),
+                    entropy: std::sync::Arc::new(SystemEntropy),
+                    master_key: MASTER_KEY.parse().expect("a master key"),
+                };
+                let bound = server::build(&config, dependencies).await.expect("the service starts");
+                tell.send(bound.api_address).expect("told");
+                bound.run(async move { drop(stopped.await) }).await.expect("the service ends well");
+            });
+        });
+        Self { key, address: told.recv().expect("an address"), stop, running, _folder: folder }
+    }
+
+    pub fn stop(self) {
+        drop(self.stop);
+        self.running.join().expect("the service ends");
+    }
+
+    /// Sends one request per class given, one after the other on one connection.
+    pub fn measure(&self, comparison: &str, classes: &[Class]) -> Samples {
+        let requests = self.requests(comparison);
+        let mut stream = TcpStream::connect(self.address).expect("a connection");
+        stream.set_nodelay(true).expect("no delay");
+        let mut buffer = vec![0; 8_192];
+        let mut samples = Samples::default();
+        samples.begin_block();
+        for (number, class) in classes.iter().enumerate() {
+            let began = Instant::now();
+            stream.write_all(&requests[*class]).expect("sent");
+            // It comes in one piece: head and body are a few hundred bytes.
+            let count = stream.read(&mut buffer).expect("an answer");
+            let took = began.elapsed();
+            let answer = &buffer[..count];
+            assert!(answer.starts_with(b"HTTP/1.1 401 ") && answer.ends_with(b"}"), "all are refused");
+            if number >= 1_000 {
+                samples.add(*class, u64::try_from(took.as_nanos()).unwrap());
+            }
+        }
+        samples
+    }
+
+    fn requests(&self, comparison: &str) -> [Vec<u8>; 2] {
+        let covered = Covered {
+            method: "POST",
+            target: PATH,
+            idempotency_key: "",
+            external_event_id: "",
+            body: BODY.as_bytes(),
+        };
+        let now = SystemClock.now().timestamp();
+        let signed = sign(Form::Plain, self.key.key_id.as_str(), &self.key.secret, now, "", &covered);
+        let unknown = KeyId::generate(KeyKind::Live, &SystemEntropy).to_string();
+        [0, 1].map(|class| {
+            let mut head =
+                format!("POST {PATH} HTTP/1.1\r\nHost: timing\r\nContent-Type: application/json\r\n");
+            for (name, value) in &signed {
+                let mut value = value.clone();
+                match (comparison, class, name.to_ascii_lowercase().as_str()) {
+                    (FIRST_OR_LAST_BYTE, 1, "x-signature") => flip(&mut value, false),
+                    (_, _, "x-signature") => flip(&mut value, true),
+                    (KNOWN_OR_NOT, 1, "x-api-key") => value.clone_from(&unknown),
+                    _ => {}
+                }
+                head.push_str(&format!("{name}: {value}\r\n"));
+            }
+            head.push_str(&format!("Content-Length: {}\r\n\r\n{BODY}", BODY.len()));
+            head.into_bytes()
+        })
+    }
+}
+
+/// Changes the first or the last digit of a signature's 64.
+fn flip(signature: &mut String, first: bool) {
+    let at = if first { signature.len() - 64 } else { signature.len() - 1 };
+    let other = if signature.as_bytes()[at] == b'0' { "1" } else { "0" };
+    signature.replace_range(at..=at, other);
+}
+
+fn key(config: &Config) -> IssuedKey {
+    let now = SystemClock.now();
+    let ring = MASTER_KEY.parse().expect("a master key");
+    let mut connection =
+        Connector::new(config.database.clone()).connect(Purpose::Write).expect("a connection");
+    migrate::run(&mut connection).expect("migrated");
+    let merchant = MerchantId::generate(now, &SystemEntropy);
+    let account = Account { merchant: Merchant::new(merchant), name: "timing".to_owned(), created_at: now };
+    merchants::create(&mut connection, &account).expect("a merchant");
+    ensure_token_key(&mut connection, &ring, now, &SystemEntropy).expect("a token key");
+    let merchant_id = Some(merchant);
+    let request = KeyRequest { kind: KeyKind::Live, merchant_id, ip_allow: Vec::new(), require_v2: false };
+    issue_key(&mut connection, &ring, request, now, &SystemEntropy).expect("a key")
+}
