@@ -159,7 +159,7 @@ fn print_claims(measured: &[Series]) {
     for name in ["sqlite", "sqlite, one merchant", "postgresql", "postgresql, one merchant"] {
         let (Some(run), Some(ceiling)) = (named(name), ceiling) else { continue };
         let times = match single {
-            Some(single) if name.starts_with("postgresql") => {
+            Some(single) if name == "postgresql" => {
                 format!(", {:.1} times one INSERT per request", run.per_second() / single.per_second())
             }
             _ => String::new(),

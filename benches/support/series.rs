@@ -101,6 +101,8 @@ pub fn measure_on(database: &Database, plan: &Plan<'_>) -> Series {
     }
     let peak_memory = process::peak_memory(service.id());
     service.stop();
+    // SQLite's last connection writes the log back into the file.
+    drop(database.connect());
     let grown = watch.size().saturating_sub(empty);
     Series {
         name: plan.name.to_owned(),
