@@ -82,7 +82,7 @@ fn nothing_acknowledged_is_lost_or_counted_twice_whatever_fails_and_whenever() {
     });
     let failed = done.iter().find_map(|(_, seed)| *seed);
     let mut sum = Report::default();
-    done.into_iter().for_each(|(one, _)| sum.add(one));
+    done.iter().for_each(|(one, _)| sum.add(one));
     let line = json!({
         "kind": "simulation", "seed": first, "seeds": count, "faults": sum.faults, "requests": sum.requests,
         "transactions": sum.transactions, "acknowledged": sum.acknowledged,
@@ -117,7 +117,7 @@ fn a_seed_is_one_run() {
 }
 
 impl Report {
-    fn add(&mut self, other: Self) {
+    fn add(&mut self, other: &Self) {
         self.requests += other.requests;
         self.acknowledged += other.acknowledged;
         self.faults += other.faults;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{BODY, PATH, accepted, signed};
+use crate::support::programs::skipped;
 use crate::support::raw::{RawConnection, exchange};
 use crate::support::{Backend, Service, eventually};
 
@@ -79,7 +80,7 @@ async fn who_reads_no_answers_is_read_no_further() {
 async fn two_thousand_idle_connections_are_in_nobodys_way() {
     const IDLE: usize = 2_000;
     if !may_open(2 * IDLE + 500) {
-        eprintln!("skipped: the system does not allow so many open files");
+        skipped("the system does not allow so many open files");
         return;
     }
     let settings = "[server]\nhead_timeout_s = 60\nkeep_alive_s = 60\n";
