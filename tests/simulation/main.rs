@@ -50,7 +50,7 @@ fn work(seeds: impl Iterator<Item = u64>, over: &AtomicBool) -> (Report, Option<
         for seed in seeds {
             let report = run(seed, false);
             let is_well = report.violations.is_empty();
-            sum.add(report);
+            sum.add(&report);
             if !is_well {
                 over.store(true, Ordering::Relaxed);
                 return (sum, Some(seed));
