@@ -62,7 +62,7 @@ impl Promises {
                     format!("{wish:?} is replayed {answer:?}; under its key stands {stored:?}")
                 });
                 for (order, id) in wish.orders.iter().zip(ids_in(answer)) {
-                    self.tell(world, shop.identity(wish, order), id);
+                    self.tell(world, &shop.identity(wish, order), &id);
                 }
                 Meaning::Acknowledged
             }
@@ -136,15 +136,15 @@ impl Promises {
             Outcome::RefundIdRequired => false,
         };
         world.check(right, || format!("on the disk is {stored:?}, told is {outcome:?}"));
-        self.tell(world, identity, stored.event_id.to_string());
+        self.tell(world, &identity, &stored.event_id.to_string());
     }
 
-    fn tell(&mut self, world: &mut World, identity: Identity, id: String) {
-        let stored = world.disk.event(&identity).map(|row| row.recorded.event_id.to_string());
-        world.check(stored.as_ref() == Some(&id), || {
+    fn tell(&mut self, world: &mut World, identity: &Identity, id: &str) {
+        let stored = world.disk.event(identity).map(|row| row.recorded.event_id.to_string());
+        world.check(stored.as_deref() == Some(id), || {
             format!("{identity:?} is told to be {id}, and is {stored:?}")
         });
-        let first = self.told.entry(identity.clone()).or_insert_with(|| id.clone());
+        let first = self.told.entry(identity.clone()).or_insert_with(|| id.to_owned());
         let same = *first == id;
         world.check(same, || format!("{identity:?} was told to be another one than {id} before"));
     }

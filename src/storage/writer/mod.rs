@@ -120,7 +120,8 @@ impl Writer {
         clock: &Arc<dyn Clock>,
         metrics: &WriterMetrics,
     ) -> std::io::Result<(Self, WriterThreads)> {
-        Self::start_idling(stores, limits, idempotency, clock, metrics, &(Arc::new(idle::RealTime) as _))
+        let idle: Arc<dyn Idle> = Arc::new(idle::RealTime);
+        Self::start_idling(stores, limits, idempotency, clock, metrics, &idle)
     }
 
     /// As [`Self::start`], with threads that wait in another way than in real time. They are named

@@ -1,6 +1,6 @@
 //! Where a body ends: what two readers could read differently is read by nobody.
 
-use super::{BODY, Closed, Open, PATH, Row, signed, try_all};
+use super::{BODY, Closed, Open, PATH, signed, try_all};
 use crate::support::Service;
 
 /// A signed request with these header lines and this body.

@@ -1,6 +1,6 @@
 //! Lines of a head: what is none is refused, and a head has an end.
 
-use super::{Closed, Open, PATH, Row, try_all};
+use super::{Closed, Open, PATH, try_all};
 
 /// A request without a signature whose head holds these lines.
 fn get(lines: impl AsRef<[u8]>) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Other protocols and versions on the same port.
 
-use super::{Closed, Open, PATH, Row, accepted, signed, try_all};
+use super::{Closed, Open, PATH, accepted, signed, try_all};
 use crate::support::raw::RawConnection;
 use crate::support::{Backend, Service};
 
