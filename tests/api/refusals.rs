@@ -187,6 +187,20 @@ fn known_and_unknown_keys_pass_through_one_judgement_that_knows_the_reason() {
 }
 
 #[test]
+fn a_key_that_is_not_there_is_never_right_even_by_the_secret_that_is_tried_in_its_place() {
+    let secret = SigningSecret::generate(&SystemEntropy);
+    let directory = KeyDirectory::new([], SigningKeys::new(&secret), TokenRing::default());
+    let keys = Keys { directory, secret };
+    assert_eq!((keys.directory.len(), keys.directory.is_empty()), (0, true));
+    for form in FORMS {
+        for key in [id_of("unknown"), id_of("")] {
+            let judged = keys.judge(&key, form, NOW, at(NOW), HERE).map(|_| ());
+            assert_eq!(judged, Err(Refusal::InvalidApiKey), "{key}");
+        }
+    }
+}
+
+#[test]
 fn three_hundred_seconds_either_way_are_inside_and_one_more_is_outside() {
     let keys = Keys::new();
     for form in FORMS {

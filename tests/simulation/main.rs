@@ -11,7 +11,7 @@
     clippy::string_slice,
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "a test that meets the unexpected fails; how long it took is told in real time"
+    reason = "a test that meets the unexpected fails; it tells its seed, and how long it took in real time"
 )]
 
 mod disk;
