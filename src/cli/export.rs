@@ -39,7 +39,7 @@ pub struct Export {
     #[arg(long, value_name = "RFC3339", value_parser = instant_argument)]
     to: Option<DateTime<Utc>>,
     /// The cursor of the export before, all else as it was but the format.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     cursor: Option<String>,
     /// Where to; `-` is standard output. A file appears when it is complete.
     #[arg(long, value_name = "FILE", default_value = "-")]

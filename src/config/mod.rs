@@ -81,6 +81,7 @@ pub struct Database {
     pub writers: usize,
     pub connect_timeout_s: u64,
     pub prepared_statements: bool,
+    pub checkpoint_pages: u32,
 }
 
 /// `[ingest]`
@@ -276,6 +277,7 @@ impl Config {
         )?;
         within("database.pool_size", self.database.pool_size.into(), 1, 1_000)?;
         within("database.writers", number(self.database.writers), 1, 64)?;
+        within("database.checkpoint_pages", self.database.checkpoint_pages.into(), 100, 100_000)?;
         within("database.connect_timeout_s", self.database.connect_timeout_s.into(), 1, 60)?;
         within("ingest.queue_events", number(self.ingest.queue_events), 1, 1 << 20)?;
         within("ingest.queue_bytes", number(self.ingest.queue_bytes), 1 << 20, 1 << 31)?;

@@ -73,7 +73,9 @@ impl Connector {
     /// settings would break the promise that an answer means on disk.
     pub fn connect(&self, purpose: Purpose) -> Result<AnyConnection, StoreError> {
         match &self.settings.url {
-            DatabaseUrl::Sqlite(path) => sqlite::connect(path, purpose).map(AnyConnection::Sqlite),
+            DatabaseUrl::Sqlite(path) => {
+                sqlite::connect(path, purpose, self.settings.checkpoint_pages).map(AnyConnection::Sqlite)
+            }
             DatabaseUrl::Postgres(url) => postgres::connect(url, &self.settings).map(AnyConnection::Postgres),
         }
     }

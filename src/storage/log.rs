@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Result};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use nix::errno::Errno;
+
 /// How much room there has to be beside what is written already: more than most transactions need.
 const ROOM: i64 = 1 << 20;
 
@@ -49,7 +51,11 @@ fn make_room(log: &File) -> Result<()> {
     let end = i64::try_from(length).unwrap_or(i64::MAX);
     let found = nix::fcntl::posix_fallocate(log, end, ROOM);
     log.set_len(length)?;
-    Ok(found?)
+    match found {
+        // Not every file system can tell.
+        Ok(()) | Err(Errno::EOPNOTSUPP | Errno::EINVAL) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

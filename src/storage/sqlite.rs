@@ -21,7 +21,7 @@ const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 pub const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
 
 /// Each on its own, the wait for locks first: the others may need it.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 8] = [
     BUSY_TIMEOUT,
     "PRAGMA journal_mode = WAL",
     // Every COMMIT reaches the disk before it returns.
@@ -29,9 +29,6 @@ const SETTINGS: [&str; 9] = [
     "PRAGMA fullfsync = 1",
     "PRAGMA checkpoint_fullfsync = 1",
     "PRAGMA journal_size_limit = 67108864",
-    // 62 MiB. Merchants' pages are written again and again: the longer the log, the fewer times each
-    // of them goes into the file. With 1,000 merchants a third of a commit's time.
-    "PRAGMA wal_autocheckpoint = 16000",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA temp_store = MEMORY",
 ];
@@ -40,8 +37,9 @@ const SETTINGS: [&str; 9] = [
 const LOCKED_TRIES: u32 = 250;
 const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
-/// Opens the file, which is made if need be, with its folder.
-pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreError> {
+/// Opens the file, which is made if need be, with its folder. Its log goes into it when it has so many
+/// pages.
+pub fn connect(path: &Path, purpose: Purpose, checkpoint_pages: u32) -> Result<SqliteConnection, StoreError> {
     let shown = path.display();
     folder::make_for(path)
         .map_err(|error| StoreError::Unusable(format!("cannot make the folder of {shown}: {error}")))?;
@@ -59,6 +57,7 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
     for setting in SETTINGS {
         patiently(|| connection.batch_execute(setting))?;
     }
+    connection.batch_execute(&format!("PRAGMA wal_autocheckpoint = {checkpoint_pages}"))?;
     if purpose == Purpose::Read {
         connection.batch_execute("PRAGMA query_only = ON")?;
     } else {

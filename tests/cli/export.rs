@@ -80,6 +80,7 @@ on_both_databases! {
             (&["--from", "2026"], &["RFC 3339"]),
             (&["--from", "2026-01-02T00:00:00Z", "--to", "2026-01-02T00:00:00Z"], &["--to"]),
             (&["--cursor", "x"], &["--cursor"]),
+            (&["--cursor", "-3x"], &["--cursor"]),
             (&["--cursor", &cursor, "--mode", "test"], &["--cursor", "--mode"]),
         ] {
             shell::run(&database, &[&["export", "--merchant", &merchant], arguments].concat()).misused_saying(words);

@@ -39,7 +39,8 @@ pub fn for_faults(name: &str, package: &str) -> Option<PathBuf> {
     found
 }
 
-fn missing_for_faults(what: &str) {
+/// Says that a kind of fault cannot be tried here; a failure under `CONVERSIOND_TEST_FAULTS=require`.
+pub fn missing_for_faults(what: &str) {
     let required = std::env::var("CONVERSIOND_TEST_FAULTS").is_ok_and(|value| value == "require");
     assert!(!required, "CONVERSIOND_TEST_FAULTS=require, but {what}");
     skipped(what);

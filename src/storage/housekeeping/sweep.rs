@@ -35,21 +35,22 @@ enum Task {
 }
 
 impl Sweep {
-    /// Looks what there is to do. Keys are deleted where the time is reliable alone.
+    /// Looks what there is to do. `now` is `None` while the clock is wrong: by it everything might
+    /// seem old.
     pub fn begin(
         store: &mut Store,
         retention: &Retention,
-        now: DateTime<Utc>,
-        reliable: Option<DateTime<Utc>>,
+        now: Option<DateTime<Utc>>,
     ) -> Result<Self, StoreError> {
-        let mut merchants = store.read(attempts::merchants)?;
-        merchants.push(String::new());
-        let before = now - retention.attempts;
-        let attempts =
-            merchants.chunks(MERCHANTS).map(|group| Task::Attempts { merchants: group.to_vec(), before });
-        let keys = reliable.map(|expired_by| Task::Keys { expired_by });
-        let mut tasks: VecDeque<Task> = keys.into_iter().collect();
-        tasks.extend(attempts);
+        let mut tasks = VecDeque::new();
+        if let Some(now) = now {
+            let mut merchants = store.read(attempts::merchants)?;
+            merchants.push(String::new());
+            let before = now - retention.attempts;
+            tasks.push_back(Task::Keys { expired_by: now });
+            let groups = merchants.chunks(MERCHANTS);
+            tasks.extend(groups.map(|group| Task::Attempts { merchants: group.to_vec(), before }));
+        }
         tasks.push_back(Task::Refused { kept: retention.refused_max, excess: 0, until_count: 0 });
         Ok(Self { tasks })
     }

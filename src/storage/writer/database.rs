@@ -36,7 +36,20 @@ impl DatabaseStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let connection = connector.connect(purpose)?;
-        Ok(Self { connector, connection, purpose, clock, doubtful: false })
+        // A process before this one may have ended in doubt.
+        Ok(Self { connector, connection, purpose, clock, doubtful: true })
+    }
+
+    /// Before a commit: nothing that the disk may lack stands before it.
+    fn settle(&mut self) -> Result<(), BatchFailure> {
+        if self.doubtful {
+            self.connector.settle(&mut self.connection).map_err(|error| match error {
+                StoreError::Failed(failure, why) => BatchFailure::with(failure, why),
+                other => BatchFailure::Exhausted(other.to_string()),
+            })?;
+            self.doubtful = false;
+        }
+        Ok(())
     }
 
     fn transaction(
@@ -65,6 +78,7 @@ impl BatchStore for DatabaseStore {
         batch: &[Submission],
         context: &WriteContext,
     ) -> Result<Vec<SubmissionOutcome>, BatchFailure> {
+        self.settle()?;
         // A panic here would end the thread, and with it every later callback: it counts as a
         // refusal, which also replaces the connection it may have left in the middle of something.
         let written = match catch_unwind(AssertUnwindSafe(|| self.transaction(batch, context))) {

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::load::{Crowd, Promises, caller};
 use crate::support::process::{ServeProcess, command};
-use crate::support::programs::{runs_for_faults, skipped};
+use crate::support::programs::{missing_for_faults, runs_for_faults};
 use crate::support::strace::{failing, may_trace};
 use crate::support::{Backend, Caller, TestDatabase, eventually};
 use crate::trial::{Trial, times};
@@ -46,7 +46,10 @@ async fn fill(
 ) {
     let mut trial = Trial::new(kind);
     let mut caller = caller(database);
-    let service = ServeProcess::start_command(command(database, &["serve"]));
+    let mut serve = command(database, &["serve"]);
+    // The log must not need the small disk alone.
+    serve.env("CONVERSIOND__DATABASE__CHECKPOINT_PAGES", "500");
+    let service = ServeProcess::start_command(serve);
     caller.base = service.base.clone();
     let promises = Arc::new(Promises::default());
     for _ in 0..times(FULL) {
@@ -97,11 +100,11 @@ struct Mounted(PathBuf);
 impl Mounted {
     fn new(at: &Path) -> Option<Self> {
         let mut mount = Command::new("mount");
-        let output = mount.args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(at).output();
+        let output = mount.args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(at).output();
         match output {
             Ok(output) if output.status.success() => Some(Self(at.to_owned())),
             _ => {
-                skipped("a file system of its own cannot be mounted here");
+                missing_for_faults("a file system of its own cannot be mounted here");
                 None
             }
         }

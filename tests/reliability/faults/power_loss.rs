@@ -84,7 +84,9 @@ async fn record(options: &[&str]) -> Option<Recorded> {
     };
     let promises = Arc::new(Promises::default());
     for killed in [true, false, true] {
-        let command = strace.command(&database, options, &["serve"]);
+        let mut command = strace.command(&database, options, &["serve"]);
+        // So that the log goes into the file, and begins anew, in the middle of the load.
+        command.env("CONVERSIOND__DATABASE__CHECKPOINT_PAGES", "200");
         let service = tokio::task::block_in_place(|| ServeProcess::start_command(command));
         caller.base = service.base.clone();
         let wanted = promises.acknowledged() + ANSWERED;
@@ -100,6 +102,14 @@ async fn record(options: &[&str]) -> Option<Recorded> {
         forger.stop().await;
         lives.push(Life { steps: strace.steps(), files: files(&database), killed });
     }
+    let sent = |step: &Step| matches!(step, Step::Sent { .. });
+    let into_the_file = |step: &Step| matches!(step, Step::Write { file, .. } if file == "test.db");
+    let in_the_middle = |life: &Life| {
+        let first = life.steps.iter().position(sent).unwrap_or(life.steps.len());
+        let last = life.steps.iter().rposition(sent).unwrap_or(first);
+        life.steps.get(first..last).is_some_and(|steps| steps.iter().any(into_the_file))
+    };
+    assert!(lives.iter().any(in_the_middle), "the log never went into the file under load");
     Some(Recorded { database, _folder: folder, lives, caller, promises })
 }
 
