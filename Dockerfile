@@ -14,10 +14,11 @@ WORKDIR /build
 # Dependencies first, against an empty crate: this slow layer is built again only when the
 # manifest or the lock file changes, not with every change in src/.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src benches \
+RUN mkdir -p src benches/timing \
  && echo 'fn main() {}' > build.rs \
  && echo 'fn main() {}' > benches/ingest.rs \
  && echo 'fn main() {}' > benches/growth.rs \
+ && echo 'fn main() {}' > benches/timing/main.rs \
  && echo 'fn main() {}' > src/main.rs \
  && : > src/lib.rs \
  && cargo build --release --locked --bin conversiond

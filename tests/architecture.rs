@@ -117,3 +117,22 @@ fn no_file_outgrows_its_subject() {
         assert!(lines <= 350, "{} has {lines} lines: does it have one subject?", path.display());
     }
 }
+
+/// The image builds the dependencies first, against an empty crate: cargo refuses a manifest that names
+/// a file which is not there.
+#[test]
+fn the_images_empty_crate_has_every_bench_of_the_manifest() {
+    let read =
+        |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let (manifest, dockerfile) = (read("Cargo.toml"), read("Dockerfile"));
+    let benches: Vec<&str> = manifest.split("[[bench]]").skip(1).collect();
+    assert!(!benches.is_empty());
+    for bench in benches {
+        let value = |key: &str| {
+            let mut lines = bench.lines().take_while(|line| !line.starts_with('['));
+            lines.find_map(|line| Some(line.strip_prefix(key)?.trim_matches([' ', '=', '"']).to_owned()))
+        };
+        let file = value("path").unwrap_or_else(|| format!("benches/{}.rs", value("name").unwrap()));
+        assert!(dockerfile.contains(&format!("> {file} ")), "the Dockerfile's empty crate lacks {file}");
+    }
+}

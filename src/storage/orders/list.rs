@@ -14,7 +14,7 @@ use crate::storage::{AnyConnection, Page, StoreError};
 const CHUNK: i64 = 250;
 
 /// How many orders one page may look at: most of them may not fit the filter.
-const ORDERS_MAX: usize = 800;
+const ORDERS_MAX: usize = 500;
 
 /// How many searches for candidates a page may make. Each looks at a bounded number of events.
 const SEARCHES_MAX: usize = 4;
