@@ -35,22 +35,21 @@ enum Task {
 }
 
 impl Sweep {
-    /// Looks what there is to do. `now` is `None` while the clock is wrong: by it everything might
-    /// seem old.
+    /// Looks what there is to do. Keys are deleted where the time is reliable alone.
     pub fn begin(
         store: &mut Store,
         retention: &Retention,
-        now: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+        reliable: Option<DateTime<Utc>>,
     ) -> Result<Self, StoreError> {
-        let mut tasks = VecDeque::new();
-        if let Some(now) = now {
-            let mut merchants = store.read(attempts::merchants)?;
-            merchants.push(String::new());
-            let before = now - retention.attempts;
-            tasks.push_back(Task::Keys { expired_by: now });
-            let groups = merchants.chunks(MERCHANTS);
-            tasks.extend(groups.map(|group| Task::Attempts { merchants: group.to_vec(), before }));
-        }
+        let mut merchants = store.read(attempts::merchants)?;
+        merchants.push(String::new());
+        let before = now - retention.attempts;
+        let attempts =
+            merchants.chunks(MERCHANTS).map(|group| Task::Attempts { merchants: group.to_vec(), before });
+        let keys = reliable.map(|expired_by| Task::Keys { expired_by });
+        let mut tasks: VecDeque<Task> = keys.into_iter().collect();
+        tasks.extend(attempts);
         tasks.push_back(Task::Refused { kept: retention.refused_max, excess: 0, until_count: 0 });
         Ok(Self { tasks })
     }

@@ -130,7 +130,8 @@ impl Worker {
         let every = self.retention.sweep_every;
         if self.sweep.is_done() && self.swept_at.is_none_or(|at| now.saturating_sub(at) >= every) {
             self.swept_at = Some(now);
-            match Sweep::begin(&mut self.store, &self.retention, self.judged.reliable_now()) {
+            let (wall, reliable) = (self.clock.now(), self.judged.reliable_now());
+            match Sweep::begin(&mut self.store, &self.retention, wall, reliable) {
                 Ok(sweep) => self.sweep = sweep,
                 Err(error) => tracing::warn!(%error, "what is past its time could not be looked for"),
             }
