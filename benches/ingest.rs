@@ -4,7 +4,8 @@
 //! with signed, distinct sales of many merchants that carry valid click tokens, and prints a table;
 //! C in it is the same service with a store that answers at once. Settings: `BENCH_ONLY` (names, by
 //! their beginnings, separated by commas; C needs `ceiling`), `BENCH_CONNECTIONS` (1,16,64,256), `BENCH_REQUESTS` (at most so
-//! many a run, 80000), `BENCH_SECONDS` (at most so long, 2), `BENCH_MERCHANTS` (1000), `BENCH_ROUNDS` (1).
+//! many a run, 80000), `BENCH_SECONDS` (at most so long, 2), `BENCH_MERCHANTS` (1000), `BENCH_ROUNDS` (1). The services take
+//! over their own settings, `CONVERSIOND__DATABASE__WRITERS=1` say.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -64,9 +65,9 @@ impl Requested {
         let merchants = cast.members.len();
         let sales = |count, manner| Requests::sales(cast, merchants, count, Orders::From(0), manner);
         Self {
-            of_one: Requests::sales(cast, 1, a_run + 500, Orders::From(0), Manner::Plain),
-            sales: sales(all + 500, Manner::Plain),
-            keyed: sales(a_run + 500, Manner::Keyed),
+            of_one: Requests::sales(cast, 1, a_run + series::WARM_UP, Orders::From(0), Manner::Plain),
+            sales: sales(all + series::WARM_UP, Manner::Plain),
+            keyed: sales(a_run + series::WARM_UP, Manner::Keyed),
             bulk: Requests::bulk(cast, (a_run / 500).max(20), BULK_ROWS),
             repeats: sales(a_run / 4, Manner::Plain),
             forged: sales(a_run / 4, Manner::Forged),
@@ -84,8 +85,10 @@ fn plans<'a>(sent: &'a Requested, connections: &'a [usize], limits: (usize, Dura
         repeated: Repeated::No,
         connections,
         limits,
+        warm_up: series::WARM_UP,
     };
     let usual = |name, kind| Plan { connections: &USUAL, ..plan(name, kind) };
+    let bulk = |name, kind| Plan { requests: &sent.bulk, warm_up: BULK[0], ..plan(name, kind) };
     let (sqlite, postgres) = (Kind::Sqlite, Kind::Postgres);
     let stand_in = Program::StandIn;
     vec![
@@ -102,8 +105,8 @@ fn plans<'a>(sent: &'a Requested, connections: &'a [usize], limits: (usize, Dura
         Plan { requests: &sent.of_one, ..usual("postgresql, one merchant", postgres) },
         Plan { requests: &sent.keyed, ..usual("sqlite, keys", sqlite) },
         Plan { requests: &sent.keyed, ..usual("postgresql, keys", postgres) },
-        Plan { requests: &sent.bulk, connections: &BULK, ..plan("sqlite, bulk of 1000", sqlite) },
-        Plan { requests: &sent.bulk, connections: &BULK, ..plan("postgresql, bulk of 1000", postgres) },
+        Plan { connections: &BULK, ..bulk("sqlite, bulk of 1000", sqlite) },
+        Plan { connections: &BULK, ..bulk("postgresql, bulk of 1000", postgres) },
         Plan { requests: &sent.repeats, repeated: Repeated::Known, ..usual("sqlite, repeats", sqlite) },
         Plan { requests: &sent.repeats, repeated: Repeated::Known, ..usual("postgresql, repeats", postgres) },
         Plan {

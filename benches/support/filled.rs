@@ -21,6 +21,9 @@ const CHUNK: usize = 500;
 /// How many statements are one transaction.
 const TRANSACTION: usize = 200;
 
+/// How old a raw body becomes.
+const RETENTION: TimeDelta = TimeDelta::days(89);
+
 /// What was filled in.
 pub struct History {
     /// How many events.
@@ -39,7 +42,7 @@ pub fn fill(database: &Database, cast: &Cast, events: usize) -> History {
     connection.batch_execute("BEGIN").expect("begun");
     for number in 0..events {
         let at = until - step * i32::try_from(events - number).expect("not so many");
-        rows.push(row(owner(cast, number), number, at));
+        rows.push(row(owner(cast, number), number, at, until));
         if rows.len() >= CHUNK {
             insert(&mut connection, &mut rows);
             statements += 1;
@@ -49,6 +52,15 @@ pub fn fill(database: &Database, cast: &Cast, events: usize) -> History {
         }
     }
     insert(&mut connection, &mut rows);
+    for member in &cast.members {
+        let forgotten = EventId::first_at(until - RETENTION);
+        let sql = format!(
+            "INSERT INTO retention_progress (merchant_id, mode, subject, place, begun_at) \
+             VALUES ('{}', 'live', 'events', '{forgotten}', '2026-01-01 00:00:00')",
+            member.id
+        );
+        connection.batch_execute(&sql).expect("remembered");
+    }
     connection.batch_execute("COMMIT").expect("committed");
     match &mut connection {
         AnyConnection::Postgres(c) => {
@@ -74,8 +86,9 @@ impl History {
     }
 }
 
-/// Of each hundred events, eight refund one of the sales before them.
-fn row(merchant: MerchantId, number: usize, at: DateTime<Utc>) -> String {
+/// Of each hundred events, eight refund one of the sales before them. What is older than
+/// `retention.raw_body_days` has been forgotten, or the service would be busy with that.
+fn row(merchant: MerchantId, number: usize, at: DateTime<Utc>, until: DateTime<Utc>) -> String {
     let id = EventId::generate(at, &SystemEntropy);
     let when = at.format("%Y-%m-%d %H:%M:%S%.6f");
     let link = Uuid::from_u128(0x1000 + (number * 7919 % LINKS) as u128);
@@ -92,11 +105,12 @@ fn row(merchant: MerchantId, number: usize, at: DateTime<Utc>) -> String {
     };
     let external = if own.is_empty() { "NULL".to_owned() } else { format!("'{own}'") };
     let order = order_id(order);
-    let body = "{\"event_name\":\"sale\",\"nim_ct\":\"AQEBmqgAjntyDL1j8-uc25IQAQEBmqgAjntyDL1j8-uc25IQAQEBmqgAjntyDL1j8\",\
+    let text = "{\"event_name\":\"sale\",\"nim_ct\":\"AQEBmqgAjntyDL1j8-uc25IQAQEBmqgAjntyDL1j8-uc25IQAQEBmqgAjntyDL1j8\",\
                 \"custom_data\":{\"order_id\":\"ORD-000000000000\",\"value\":\"129.90\",\"currency\":\"USD\"}}";
+    let body = if until - at < RETENTION { format!("'{text}'") } else { "NULL".to_owned() };
     format!(
         "('{merchant}', 'live', '{id}', '{name}', '{order}', '{own}', {external}, '{when}', TRUE, '{when}', \
-         {}, 'USD', {credit}, '{body}', 'ak_live_0123456789abcdefghijklmn', 'v1', 1, 0, NULL)",
+         {}, 'USD', {credit}, {body}, 'ak_live_0123456789abcdefghijklmn', 'v1', 1, 0, NULL)",
         if name == "sale" { 12_990 } else { 990 }
     )
 }

@@ -30,6 +30,8 @@ pub struct Plan<'a> {
     pub connections: &'a [usize],
     /// How many requests at most each time, and how long at most.
     pub limits: (usize, Duration),
+    /// How many are sent before, unmeasured.
+    pub warm_up: usize,
 }
 
 /// Whether requests may be sent more than once.
@@ -58,7 +60,7 @@ pub struct Series {
 }
 
 /// Requests before the first run, so that what is made once is made.
-const WARM_UP: usize = 500;
+pub const WARM_UP: usize = 500;
 
 /// Measures on a fresh database; `None` where PostgreSQL is not installed.
 pub fn measure(databases: &Databases, plan: &Plan<'_>) -> Option<Series> {
@@ -82,7 +84,7 @@ pub fn measure_on(database: &Database, plan: &Plan<'_>) -> Series {
         connections,
         limit: plan.limits.1,
     };
-    let first = if plan.repeated == Repeated::Known { count } else { WARM_UP.min(count / 10) };
+    let first = if plan.repeated == Repeated::Known { count } else { plan.warm_up.min(count) };
     let warm_up = Load { cycle: false, limit: Duration::from_secs(600), ..send(0..first, 16) };
     let mut stored = load::drive(service.api, &warm_up).answered * requests.events_each;
     let mut next = first;

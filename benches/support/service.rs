@@ -63,6 +63,8 @@ impl Service {
             // Requests are signed before the first of them is sent.
             ("SIGNATURE__TOLERANCE_S", "900"),
         ];
+        // Whoever measures another setting than the default has set it.
+        command.envs(std::env::vars().filter(|(name, _)| name.starts_with("CONVERSIOND__")));
         for (name, value) in own.iter().chain(settings) {
             command.env(format!("CONVERSIOND__{name}"), value);
         }

@@ -7,6 +7,7 @@ use diesel::QueryResult;
 use diesel::RunQueryDsl as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
+use super::checkpoints::Checkpoints;
 use super::{AnyConnection, StoreError, log, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
 
@@ -82,6 +83,19 @@ impl Connector {
 }
 
 impl Connector {
+    /// Starts what copies the database's log into its file: only SQLite's needs it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the system has no thread left.
+    pub fn checkpoints(&self) -> Result<Option<Checkpoints>, StoreError> {
+        if self.is_shared() {
+            return Ok(None);
+        }
+        Checkpoints::start(self.clone(), self.settings.checkpoint_pages).map(Some).map_err(|error| {
+            StoreError::Unavailable(format!("cannot start the checkpoints' thread: {error}"))
+        })
+    }
+
     /// Makes sure, after a write has failed, that what is committed next stays committed: only SQLite's
     /// file needs it. Do it on a connection that was made since, and before that commit.
     ///

@@ -7,6 +7,7 @@ mod any_connection;
 pub mod attempts;
 pub mod backend;
 mod batch_insert;
+pub mod checkpoints;
 mod clicks;
 mod deliveries;
 pub mod erasure;

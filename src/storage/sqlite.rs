@@ -97,19 +97,54 @@ fn patiently(mut set: impl FnMut() -> QueryResult<()>) -> QueryResult<()> {
 /// # Errors
 /// The database's.
 pub fn empty_log(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
-    #[derive(QueryableByName)]
-    struct Found {
-        #[diesel(sql_type = sql_types::Integer)]
-        busy: i32,
-    }
     connection.batch_execute("PRAGMA busy_timeout = 0")?;
-    let found = sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result::<Found>(connection);
+    let found = sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result::<Checkpoint>(connection);
     connection.batch_execute(BUSY_TIMEOUT)?;
     match found {
         Ok(found) => Ok(found.busy == 0),
         Err(error) if Failure::of(&error) == Failure::Contended => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How far the write-ahead log is, in pages.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    /// How many are in it.
+    pub pages: u32,
+    /// How many of them are in the file as well, on disk.
+    pub copied: u32,
+}
+
+/// How far it is; nothing is done.
+///
+/// # Errors
+/// The database's.
+pub fn log(connection: &mut SqliteConnection) -> Result<Log, StoreError> {
+    let found: Checkpoint = sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(connection)?;
+    let pages = |count| u32::try_from(count).unwrap_or(0);
+    Ok(Log { pages: pages(found.log), copied: pages(found.checkpointed) })
+}
+
+/// Copies it into the file as far as nobody is in the way, and syncs both. It waits for nobody, and no
+/// writer or reader waits for it.
+///
+/// # Errors
+/// The database's.
+pub fn copy_log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let _: Checkpoint = sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(connection)?;
+    Ok(())
+}
+
+/// What SQLite says of a checkpoint; -1 where there is no log.
+#[derive(QueryableByName)]
+struct Checkpoint {
+    #[diesel(sql_type = sql_types::Integer)]
+    busy: i32,
+    #[diesel(sql_type = sql_types::Integer)]
+    log: i32,
+    #[diesel(sql_type = sql_types::Integer)]
+    checkpointed: i32,
 }
 
 #[derive(QueryableByName)]

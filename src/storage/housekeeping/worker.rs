@@ -21,6 +21,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long others have their turn after a transaction of a sweep: SQLite has one writer at a time.
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
+/// The same after a transaction of forgetting, which has all the time: on SQLite every commit of another
+/// connection makes the writer read anew what it had in memory.
+const BODIES_PAUSE: Duration = Duration::from_millis(20);
+
 /// How often raw bodies and addresses past their time are looked for.
 const BODIES_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -79,8 +83,7 @@ impl Worker {
         loop {
             self.begin_sweep();
             self.begin_bodies();
-            let idle = self.sweep.is_done() && self.bodies.is_done();
-            let wait = if idle { IDLE } else { SWEEP_PAUSE };
+            let wait = self.pause().unwrap_or(IDLE);
             let mut flood = false;
             match self.refused.recv_timeout(wait) {
                 Ok(first) => {
@@ -170,9 +173,7 @@ impl Worker {
         let started = self.clock.monotonic();
         loop {
             let elapsed = self.clock.monotonic().saturating_sub(started);
-            if elapsed >= at_most || (self.sweep.is_done() && self.bodies.is_done()) {
-                return elapsed;
-            }
+            let Some(pause) = self.pause().filter(|_| elapsed < at_most) else { return elapsed };
             if self.sweep.is_done() {
                 if let Err(error) = self.bodies.step(&mut self.store) {
                     self.leave_bodies(&error);
@@ -181,7 +182,16 @@ impl Worker {
                 tracing::warn!(%error, "what is past its time could not be deleted");
                 self.sweep = Sweep::default();
             }
-            std::thread::sleep(SWEEP_PAUSE);
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// How long others have their turn before the next step; `None` = there is none.
+    fn pause(&self) -> Option<Duration> {
+        match (self.sweep.is_done(), self.bodies.is_done()) {
+            (false, _) => Some(SWEEP_PAUSE),
+            (true, false) => Some(BODIES_PAUSE),
+            (true, true) => None,
         }
     }
 }

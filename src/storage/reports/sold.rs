@@ -78,7 +78,7 @@ fn load(
     Ok(match connection {
         AnyConnection::Postgres(c) => lines!(c, "events"),
         // Without statistics it takes one of the longer indexes.
-        AnyConnection::Sqlite(c) => lines!(c, "events INDEXED BY events_by_time"),
+        AnyConnection::Sqlite(c) => lines!(c, "events INDEXED BY events_sold_by_time"),
     })
 }
 

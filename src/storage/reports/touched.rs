@@ -12,7 +12,9 @@ use crate::domain::event::EventName;
 use crate::domain::instant;
 use crate::domain::money::{Currency, Money};
 use crate::domain::order::Fact;
-use crate::domain::report::{Basis, Credit, History, ReportQuery, Sale, Tally, status_refund_at};
+use crate::domain::report::{
+    Basis, Credit, Dimension, GroupBy, History, ReportQuery, Sale, Tally, status_refund_at,
+};
 use crate::storage::{AnyConnection, StoreError};
 
 /// Something that happened to an order, beside its sale.
@@ -58,22 +60,19 @@ const TOLD: &str = "CASE WHEN r.event_name = 'status_refund' THEN (\
 
 /// Where the two databases' texts differ.
 struct Dialect {
-    sold: fn() -> String,
+    /// Of the columns of a sale and of what happened to it.
+    sold: fn(&str, &str) -> String,
     by_order: &'static str,
     reversing_by_time: &'static str,
-    /// Tells sales of one instant apart, so that an order's lines stand together.
-    sale: &'static str,
 }
 
-const POSTGRES: Dialect =
-    Dialect { sold: sold_on_postgres, by_order: "", reversing_by_time: "", sale: "s.event_id" };
+const POSTGRES: Dialect = Dialect { sold: sold_on_postgres, by_order: "", reversing_by_time: "" };
 
-/// Without statistics it takes longer indexes; and in the order of the one by time nothing is sorted.
+/// Without statistics it takes longer indexes; and in the order of the one by time little is sorted.
 const SQLITE: Dialect = Dialect {
     sold: sold_on_sqlite,
     by_order: "INDEXED BY events_reversing_by_order",
     reversing_by_time: "INDEXED BY events_reversing_by_time",
-    sale: "s.rowid",
 };
 
 /// Corrects the sales that were added: those in the report's time.
@@ -86,7 +85,7 @@ pub fn correct_sold(
     let mut orders = Orders::new(query, tally);
     macro_rules! lines {
         ($dialect:expr) => {
-            sql_query(sold_text(&$dialect, query.basis))
+            sql_query(sold_text(&$dialect, query))
                 .bind::<Text, _>(scope.merchant.to_string())
                 .bind::<Text, _>(scope.mode.as_str())
                 .bind::<Timestamp, _>(query.periods.from().naive_utc())
@@ -112,7 +111,7 @@ pub fn correct_earlier(
     let mut orders = Orders::new(query, tally);
     macro_rules! lines {
         ($dialect:expr) => {
-            sql_query(earlier_text(&$dialect))
+            sql_query(earlier_text(&$dialect, query.group_by))
                 .bind::<Text, _>(scope.merchant.to_string())
                 .bind::<Text, _>(scope.mode.as_str())
                 .bind::<Timestamp, _>(from.naive_utc())
@@ -138,21 +137,29 @@ fn second(at: DateTime<Utc>) -> String {
     }
 }
 
-fn columns(told: &str) -> String {
+/// What is read of a sale. Its link only if somebody asks for it: the rest is in the index by time.
+fn sale_columns(group_by: GroupBy) -> String {
+    let column = |wanted, name| if wanted { name } else { "CAST(NULL AS TEXT)" };
     format!(
-        "SELECT s.order_id, s.occurred_at AS sold_at, s.value_minor AS sold_minor, s.currency AS sold_currency, \
-         s.url_id, s.domain_id, r.event_name, r.occurred_at, r.value_minor, r.currency, {told} AS told"
+        "s.order_id, s.occurred_at AS sold_at, s.value_minor AS sold_minor, s.currency AS sold_currency, \
+         {url_id} AS url_id, {domain_id} AS domain_id",
+        url_id = column(group_by.has(Dimension::UrlId) || group_by.has(Dimension::Attribution), "s.url_id"),
+        domain_id = column(group_by.has(Dimension::DomainId), "s.domain_id"),
     )
 }
 
+/// What is read of what happened to it.
+fn reversing_columns(told: &str) -> String {
+    format!("r.event_name, r.occurred_at, r.value_minor, r.currency, {told} AS told")
+}
+
 /// The sales of a time that something happened to, with what happened.
-fn sold_text(dialect: &Dialect, basis: Basis) -> String {
-    let told = if basis == Basis::Event { TOLD } else { "CAST(NULL AS TEXT)" };
+fn sold_text(dialect: &Dialect, query: &ReportQuery) -> String {
+    let told = if query.basis == Basis::Event { TOLD } else { "CAST(NULL AS TEXT)" };
+    // An order has one sale: its lines stand together.
     format!(
-        "{columns} FROM {source} ORDER BY s.occurred_at, {sale}",
-        columns = columns(told),
-        source = (dialect.sold)(),
-        sale = dialect.sale,
+        "{lines} ORDER BY sold_at, sold_currency, sold_minor, s.order_id",
+        lines = (dialect.sold)(&sale_columns(query.group_by), &reversing_columns(told)),
     )
 }
 
@@ -161,22 +168,23 @@ const SOLD: &str = "s.merchant_id = $1 AND s.mode = $2 AND s.event_name IN ('sal
      AND s.event_name = 'sale' AND s.occurred_at >= $3 AND s.occurred_at < $4 AND ($5 IS NULL OR s.currency = $5)";
 
 /// The tables are read in this order: a look-up for each sale.
-fn sold_on_sqlite() -> String {
+fn sold_on_sqlite(sale: &str, reversing: &str) -> String {
     format!(
-        "events s INDEXED BY events_by_time CROSS JOIN events r INDEXED BY events_reversing_by_order \
-         WHERE {SOLD} AND {reversing}",
-        reversing = reversing_of_sale("r"),
+        "SELECT {sale}, {reversing} FROM events s INDEXED BY events_sold_by_time \
+         CROSS JOIN events r INDEXED BY events_reversing_by_order WHERE {SOLD} AND {of_sale}",
+        of_sale = reversing_of_sale("r"),
     )
 }
 
 /// Most sales have nothing of the kind: which ones have is a join of two indexes, by hash where that is
 /// cheaper than a look-up for each. `OFFSET 0` keeps the join with the table for those that are left.
-fn sold_on_postgres() -> String {
+fn sold_on_postgres(sale: &str, reversing: &str) -> String {
     format!(
-        "(SELECT * FROM events s WHERE {SOLD} AND EXISTS (SELECT 1 FROM events x WHERE {any}) OFFSET 0) s \
-         CROSS JOIN LATERAL (SELECT * FROM events r WHERE {reversing} OFFSET 0) r",
+        "SELECT s.*, {reversing} FROM (SELECT {sale}, s.merchant_id, s.mode FROM events s \
+         WHERE {SOLD} AND EXISTS (SELECT 1 FROM events x WHERE {any}) OFFSET 0) s \
+         CROSS JOIN LATERAL (SELECT * FROM events r WHERE {of_sale} OFFSET 0) r",
         any = reversing_of_sale("x"),
-        reversing = reversing_of_sale("r"),
+        of_sale = reversing_of_sale("r"),
     )
 }
 
@@ -189,10 +197,10 @@ fn reversing_of_sale(table: &str) -> String {
 }
 
 /// `CROSS JOIN`: SQLite reads the tables in this order, for PostgreSQL it is a join like others.
-fn earlier_text(dialect: &Dialect) -> String {
+fn earlier_text(dialect: &Dialect, group_by: GroupBy) -> String {
     let Dialect { by_order, reversing_by_time, .. } = dialect;
     format!(
-        "{columns} FROM (\
+        "SELECT {sale}, {happened} FROM (\
          SELECT order_id FROM events {reversing_by_time} WHERE merchant_id = $1 AND mode = $2 AND {reversing} \
          AND occurred_at >= $3 AND occurred_at < $4 \
          UNION SELECT order_id FROM order_statuses WHERE merchant_id = $1 AND mode = $2 \
@@ -202,7 +210,8 @@ fn earlier_text(dialect: &Dialect) -> String {
          AND s.own_id = '' AND s.occurred_at < $3 AND ($7 IS NULL OR s.currency = $7) \
          AND r.merchant_id = $1 AND r.mode = $2 AND r.order_id = t.order_id AND r.{reversing} \
          ORDER BY t.order_id",
-        columns = columns(TOLD),
+        sale = sale_columns(group_by),
+        happened = reversing_columns(TOLD),
         reversing = reversing!(),
     )
 }

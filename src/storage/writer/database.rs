@@ -8,6 +8,7 @@ use super::{BatchFailure, BatchStore};
 use crate::domain::submission::{Submission, SubmissionOutcome};
 use crate::domain::time::Clock;
 use crate::storage::backend::{Purpose, waits_for_standby};
+use crate::storage::checkpoints::Checkpoints;
 use crate::storage::error::Failure;
 use crate::storage::submissions::{self, WriteContext};
 use crate::storage::{AnyConnection, Connector, StoreError};
@@ -26,6 +27,8 @@ pub struct DatabaseStore {
     clock: Arc<dyn Clock>,
     /// Whether a write has failed so that the disk may lack more than was refused.
     doubtful: bool,
+    /// Where the database has a log that must go into its file.
+    checkpoints: Option<Checkpoints>,
 }
 
 impl DatabaseStore {
@@ -35,13 +38,15 @@ impl DatabaseStore {
         purpose: Purpose,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let connection = connector.connect(purpose)?;
+        let connection = connect(&connector, purpose)?;
+        let checkpoints = connector.checkpoints()?;
         // A process before this one may have ended in doubt.
-        Ok(Self { connector, connection, purpose, clock, doubtful: true })
+        Ok(Self { connector, connection, purpose, clock, doubtful: true, checkpoints })
     }
 
     /// Before a commit: nothing that the disk may lack stands before it.
     fn settle(&mut self) -> Result<(), BatchFailure> {
+        self.copy_log();
         if self.doubtful {
             self.connector.settle(&mut self.connection).map_err(|error| match error {
                 StoreError::Failed(failure, why) => BatchFailure::with(failure, why),
@@ -50,6 +55,17 @@ impl DatabaseStore {
             self.doubtful = false;
         }
         Ok(())
+    }
+
+    /// What was committed goes on into the database's file.
+    fn copy_log(&mut self) {
+        if let (Some(checkpoints), AnyConnection::Sqlite(connection)) =
+            (&mut self.checkpoints, &mut self.connection)
+            && let Err(error) = checkpoints.proceed(connection)
+        {
+            tracing::warn!(%error, "the log is in doubt: it is written again");
+            self.doubtful = true;
+        }
     }
 
     fn transaction(
@@ -72,6 +88,14 @@ impl DatabaseStore {
     }
 }
 
+fn connect(connector: &Connector, purpose: Purpose) -> Result<AnyConnection, StoreError> {
+    let mut connection = connector.connect(purpose)?;
+    if let AnyConnection::Sqlite(connection) = &mut connection {
+        Checkpoints::take_over(connection)?;
+    }
+    Ok(connection)
+}
+
 impl BatchStore for DatabaseStore {
     fn commit(
         &mut self,
@@ -86,11 +110,14 @@ impl BatchStore for DatabaseStore {
             Err(_) => Err(BatchFailure::Refused("a panic while writing".to_owned())),
         };
         self.doubtful |= matches!(written, Err(BatchFailure::Exhausted(_) | BatchFailure::Unknown(_)));
+        if let (Ok(_), Some(checkpoints)) = (&written, &mut self.checkpoints) {
+            checkpoints.committed(batch.iter().map(Submission::len).sum());
+        }
         written
     }
 
     fn reconnect(&mut self) -> Result<(), StoreError> {
-        self.connection = self.connector.connect(self.purpose)?;
+        self.connection = connect(&self.connector, self.purpose)?;
         if self.doubtful {
             self.connector.settle(&mut self.connection)?;
             self.doubtful = false;

@@ -1,0 +1,2 @@
+-- The index by time that holds more has taken its place.
+DROP INDEX events_by_time;
