@@ -35,13 +35,18 @@ struct File {
     disk: Vec<u8>,
     /// The numbers of pages that the disk lacks.
     dirty: BTreeSet<usize>,
+    /// How often each page was written, and how often it had been when the disk got it: of two syncs the
+    /// one that began first may end last.
+    written: HashMap<usize, u64>,
+    kept: HashMap<usize, u64>,
     /// The shortest that it was cut to since its length was last certain.
     cut: Option<usize>,
 }
 
 /// What a sync makes certain, once it has succeeded.
 struct Sync {
-    pages: BTreeMap<usize, Vec<u8>>,
+    /// With how often each was written.
+    pages: BTreeMap<usize, (u64, Vec<u8>)>,
     cut: Option<usize>,
     length: usize,
 }
@@ -67,7 +72,14 @@ impl File {
             self.cache.resize(at + data.len(), 0);
         }
         self.cache[at..at + data.len()].copy_from_slice(data);
-        self.dirty.extend(at / PAGE..=(at + data.len() - 1) / PAGE);
+        for number in at / PAGE..=(at + data.len() - 1) / PAGE {
+            self.dirty.insert(number);
+            *self.written.entry(number).or_default() += 1;
+        }
+    }
+
+    fn times_written(&self, number: usize) -> u64 {
+        self.written.get(&number).copied().unwrap_or(0)
     }
 
     fn truncate(&mut self, length: usize) {
@@ -79,8 +91,8 @@ impl File {
     }
 
     fn begin_sync(&self) -> Sync {
-        let pages = self.dirty.iter().map(|number| (*number, self.page(*number).to_vec())).collect();
-        Sync { pages, cut: self.cut, length: self.cache.len() }
+        let page = |number: &usize| (*number, (self.times_written(*number), self.page(*number).to_vec()));
+        Sync { pages: self.dirty.iter().map(page).collect(), cut: self.cut, length: self.cache.len() }
     }
 
     fn end_sync(&mut self, sync: Sync) {
@@ -88,8 +100,11 @@ impl File {
             self.cut_disk();
         }
         self.disk.resize(sync.length.max(self.disk.len()), 0);
-        for (number, content) in sync.pages {
-            put(&mut self.disk, number * PAGE, &content);
+        for (number, (written, content)) in sync.pages {
+            if written > self.kept.get(&number).copied().unwrap_or(0) {
+                put(&mut self.disk, number * PAGE, &content);
+                self.kept.insert(number, written);
+            }
             if self.page(number) == content {
                 self.dirty.remove(&number);
             }
@@ -109,6 +124,7 @@ impl File {
         let content = self.page(number).to_vec();
         put(&mut self.disk, number * PAGE, &content);
         self.dirty.remove(&number);
+        self.kept.insert(number, self.times_written(number));
     }
 
     /// The system has tried to write, told of its failure, and takes it for done.
