@@ -4,7 +4,7 @@
 //! `cargo bench --bench timing` takes 100,000 refused requests of either class, interleaved at random,
 //! once by the function that judges and once over a socket, and compares the classes by a t-test (`welch`):
 //! |t| < 4.5 is no difference (dudect's bound). Everything runs on one processor, with other keys in each
-//! block of a thousand. Outliers are cut off at percentiles of both classes together, fixed in advance; t is
+//! block of 250. Outliers are cut off at percentiles of both classes together, fixed in advance; t is
 //! told for each, and the worst counts. What the machine does meanwhile can look like a difference once: a
 //! line beyond the bound is measured again, up to three times in all, each of which is printed. A difference
 //! that is there is there each time. It ends with 1 if a class can be told from the other.
@@ -53,7 +53,7 @@ fn setting(name: &str, default: usize) -> usize {
 }
 
 /// How many requests are judged with the same keys.
-pub const BLOCK: usize = 1_000;
+pub const BLOCK: usize = 250;
 
 /// How many are judged before them that are not counted: they find cold caches.
 pub const UNCOUNTED: usize = BLOCK / 10;
