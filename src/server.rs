@@ -130,6 +130,10 @@ pub async fn build_with<S: BatchStore>(
         connector.clone(),
         config,
         (clock.clone(), clock_watch.clone()),
+        {
+            let keyring = keyring.clone();
+            Arc::new(move |key_id: &str| keyring.owner_of(key_id))
+        },
         metrics.journal.clone(),
     )?;
     let runtime = tokio::runtime::Handle::current();

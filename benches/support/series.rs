@@ -85,7 +85,9 @@ pub fn measure_on(database: &Database, plan: &Plan<'_>) -> Series {
         limit: plan.limits.1,
     };
     let first = if plan.repeated == Repeated::Known { count } else { plan.warm_up.min(count) };
-    let warm_up = Load { cycle: false, limit: Duration::from_secs(600), ..send(0..first, 16) };
+    // Never over more connections than the runs have: what it takes would count in the peak.
+    let callers = plan.connections.iter().copied().max().unwrap_or(1).min(16);
+    let warm_up = Load { cycle: false, limit: Duration::from_secs(600), ..send(0..first, callers) };
     let mut stored = load::drive(service.api, &warm_up).answered * requests.events_each;
     let mut next = first;
     let mut runs = Vec::new();

@@ -15,18 +15,20 @@ use conversiond::domain::time::Clock as _;
 use conversiond::system::{SystemClock, SystemEntropy};
 use fastrand::Rng;
 
-use crate::Class;
 use crate::welch::Samples;
+use crate::{BLOCK, Class, UNCOUNTED};
 
 pub const KNOWN_OR_NOT: &str = "known or unknown key";
 pub const FIRST_OR_LAST_BYTE: &str = "first or last byte of the MAC wrong";
+pub const NEITHER_KNOWN: &str = "unknown or another unknown key (control)";
 pub const CONTROL: &str = "control, 64 bytes more";
 
 const BODY: &[u8] =
     br#"{"event_name":"sale","custom_data":{"order_id":"ORD-1","value":"1","currency":"USD"}}"#;
 
-/// How many keys of either kind are named in turn.
-const KEYS: usize = 8;
+/// How many keys of either kind are named in turn within a block, out of how many.
+pub const KEYS: usize = 8;
+pub const KEYS_KNOWN: usize = 100;
 
 /// A request that will be refused, as its headers say it.
 struct Refused {
@@ -41,7 +43,7 @@ fn directory() -> (KeyDirectory, Vec<(KeyId, SigningSecret)>) {
     let merchant = Arc::new(Merchant::new(MerchantId::generate(SystemClock.now(), &SystemEntropy)));
     let secret = || SigningSecret::generate(&SystemEntropy);
     let keys: Vec<(KeyId, SigningSecret)> =
-        (0..100).map(|_| (KeyId::generate(KeyKind::Live, &SystemEntropy), secret())).collect();
+        (0..KEYS_KNOWN).map(|_| (KeyId::generate(KeyKind::Live, &SystemEntropy), secret())).collect();
     let live = |secret: &SigningSecret| LiveSecret { keys: SigningKeys::new(secret), expires_at: None };
     let all = keys.iter().map(|(id, secret)| ApiKey {
         id: id.clone(),
@@ -57,7 +59,7 @@ fn directory() -> (KeyDirectory, Vec<(KeyId, SigningSecret)>) {
 
 /// The requests of both classes.
 fn requests(comparison: &str, keys: &[(KeyId, SigningSecret)], now: DateTime<Utc>) -> [Vec<Refused>; 2] {
-    let unknown: Vec<KeyId> = (0..KEYS).map(|_| KeyId::generate(KeyKind::Live, &SystemEntropy)).collect();
+    let unknown: Vec<KeyId> = (0..2 * KEYS).map(|_| KeyId::generate(KeyKind::Live, &SystemEntropy)).collect();
     [0, 1].map(|class| {
         let request = |(number, (id, secret)): (usize, &(KeyId, SigningSecret))| {
             let timestamp = now.timestamp().to_string();
@@ -72,6 +74,7 @@ fn requests(comparison: &str, keys: &[(KeyId, SigningSecret)], now: DateTime<Utc
             }
             let key_id = match (comparison, class) {
                 (KNOWN_OR_NOT, 1) => unknown[number].to_string(),
+                (NEITHER_KNOWN, _) => unknown[class * KEYS + number].to_string(),
                 _ => id.to_string(),
             };
             let signature = mac.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -91,9 +94,6 @@ fn covered(body: &[u8]) -> Covered<'_> {
     }
 }
 
-/// How many requests are judged by one directory.
-const BLOCK: usize = 1_000;
-
 /// Judges one request per class given.
 pub fn measure(comparison: &str, classes: &[Class]) -> Samples {
     let now = SystemClock.now();
@@ -106,10 +106,9 @@ pub fn measure(comparison: &str, classes: &[Class]) -> Samples {
         shifts.push((0..16).map(|_| vec![0u8; random.usize(1..2_048)]).collect::<Vec<_>>());
         let (directory, keys) = directory();
         let requests = requests(comparison, &keys, now);
-        // The first ones find cold caches.
-        for (number, class) in classes.iter().take(BLOCK / 10).chain(classes).enumerate() {
+        for (number, class) in classes.iter().take(UNCOUNTED).chain(classes).enumerate() {
             let took = judge(&directory, &requests[*class][number % KEYS], now);
-            if number >= BLOCK / 10 {
+            if number >= UNCOUNTED {
                 samples.add(*class, took);
             }
         }

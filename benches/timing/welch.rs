@@ -3,8 +3,8 @@
 /// |t| from which two classes count as different.
 pub const BOUND: f64 = 4.5;
 
-/// The slowest are cut off beyond these percentiles of all samples together: what the machine did
-/// meanwhile says nothing of the request.
+/// The slowest of a block are cut off beyond these percentiles of both classes together: what the machine
+/// did meanwhile says nothing of the request.
 pub const CROPS: [u32; 5] = [100, 99, 95, 90, 75];
 
 /// Times in nanoseconds by block and class.
@@ -39,19 +39,21 @@ impl Samples {
 
     /// One figure per crop.
     pub fn figures(&self) -> Vec<Figure> {
-        let mut all: Vec<u64> = self.0.iter().flatten().flatten().copied().collect();
-        all.sort_unstable();
         let figure = |crop: &u32| {
-            let slowest = all[(all.len() * *crop as usize / 100).saturating_sub(1)];
-            let kept = |times: &Vec<u64>| -> Vec<f64> {
-                times.iter().filter(|time| **time <= slowest).map(|time| *time as f64).collect()
-            };
-            let blocks: Vec<[Vec<f64>; 2]> =
-                self.0.iter().map(|[one, other]| [kept(one), kept(other)]).collect();
+            let blocks: Vec<[Vec<f64>; 2]> = self.0.iter().map(|block| cropped(block, *crop)).collect();
             Figure { t: t(&blocks) }
         };
         CROPS.iter().map(figure).collect()
     }
+}
+
+fn cropped(block: &[Vec<u64>; 2], crop: u32) -> [Vec<f64>; 2] {
+    let mut all: Vec<u64> = block.iter().flatten().copied().collect();
+    all.sort_unstable();
+    let slowest = all[(all.len() * crop as usize / 100).saturating_sub(1)];
+    block
+        .each_ref()
+        .map(|times| times.iter().filter(|time| **time <= slowest).map(|time| *time as f64).collect())
 }
 
 fn t(blocks: &[[Vec<f64>; 2]]) -> f64 {

@@ -1,7 +1,8 @@
 //! Who may do what: API keys, and the one judgement over a signed request (contract section 3).
 
 use std::collections::HashMap;
-use std::hint::black_box;
+use std::hash::{BuildHasher as _, RandomState};
+use std::hint::select_unpredictable;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,11 +17,6 @@ use super::signature::{Covered, Digests, Form, Scheme, SignedHead, SigningKeys};
 
 /// How many live secrets a key has at most (rotation with overlap).
 pub const LIVE_SECRETS_MAX: usize = 2;
-
-/// A key that is judged in place of one that is not there, so that the work is the same. No header can
-/// name it, nor the other, which is not there either.
-const NOBODY: &str = "ak_live_\0.......................";
-const NOBODY_TWICE: &str = "ak_live_\0......................:";
 
 /// A secret of a key, until it expires.
 #[derive(Clone)]
@@ -48,12 +44,17 @@ pub struct ApiKey {
     pub secrets: Vec<LiveSecret>,
 }
 
-/// All keys at one moment: judging a request needs nothing else, so an unknown key costs what a
-/// known one costs.
+/// All keys at one moment: judging a request needs nothing else.
+///
+/// Every id leads to a key by the same steps, one that is not there to another one, which is judged in
+/// its place. So whatever the key found costs, its looks and its luck in the processor's caches included,
+/// an unknown id costs as well.
 #[derive(Clone)]
 pub struct KeyDirectory {
-    /// By id, and [`NOBODY`]'s.
-    keys: HashMap<String, ApiKey>,
+    /// In the order of their ids' places, and among them one that is nobody's: there is always one.
+    keys: Vec<(u128, ApiKey)>,
+    /// Tell an id's place, which nobody outside can.
+    hashers: [RandomState; 2],
     /// Every merchant, those without a key, too.
     merchants: HashMap<MerchantId, Arc<Merchant>>,
     /// Tried in place of a secret that is not there.
@@ -125,10 +126,11 @@ pub struct Circumstances {
 impl KeyDirectory {
     /// A directory of these keys. `dummy` is any secret that nobody holds.
     pub fn new(keys: impl IntoIterator<Item = ApiKey>, dummy: SigningKeys, token_ring: TokenRing) -> Self {
-        let nobody = ApiKey::of_nobody(dummy.clone());
-        let keys = keys.into_iter().map(|key| (key.id.as_str().to_owned(), key));
-        let keys = keys.chain([(NOBODY.to_owned(), nobody)]).collect();
-        Self { keys, merchants: HashMap::new(), dummy, token_ring }
+        let hashers = [RandomState::new(), RandomState::new()];
+        let keys = keys.into_iter().chain([ApiKey::of_nobody(dummy.clone())]);
+        let mut keys: Vec<_> = keys.map(|key| (place(&hashers, key.id.as_str()), key)).collect();
+        keys.sort_unstable_by_key(|(place, _)| *place);
+        Self { keys, hashers, merchants: HashMap::new(), dummy, token_ring }
     }
 
     /// The same with all merchants that there are.
@@ -153,8 +155,17 @@ impl KeyDirectory {
 
     /// Whose key this is, and in what mode it signs; `None` for an operator's and an unknown one.
     pub fn owner_of(&self, key_id: &str) -> Option<(MerchantId, Mode)> {
-        let key = self.keys.get(key_id)?;
-        Some((key.merchant.as_ref()?.id, mode_of(&key.id)))
+        let (key, known) = self.at(key_id)?;
+        key.merchant.as_ref().filter(|_| known).map(|merchant| (merchant.id, mode_of(&key.id)))
+    }
+
+    /// The key of this id, or another one where there is none, and whether it is the right one. There is
+    /// always one.
+    fn at(&self, key_id: &str) -> Option<(&ApiKey, bool)> {
+        let wanted = place(&self.hashers, key_id);
+        let last = self.keys.len().saturating_sub(1);
+        let (_, key) = self.keys.get(self.keys.partition_point(|(place, _)| *place < wanted).min(last))?;
+        Some((key, key.id.as_str().as_bytes().ct_eq(key_id.as_bytes()).into()))
     }
 
     /// Judges a signed request.
@@ -168,11 +179,7 @@ impl KeyDirectory {
         digests: &Digests,
         circumstances: &Circumstances,
     ) -> Result<Verified, Refusal> {
-        // What is looked up besides is there when the key is not, and else not: a hit and a miss each time,
-        // and neither is known before both are.
-        let known = self.keys.get(head.key_id);
-        let other = black_box(self.keys.get(if known.is_some() { NOBODY_TWICE } else { NOBODY }));
-        let Some(key) = black_box(known.or(other)) else { return Err(Refusal::InvalidApiKey) };
+        let Some((key, known)) = self.at(head.key_id) else { return Err(Refusal::InvalidApiKey) };
         let mut live = [&self.dummy; LIVE_SECRETS_MAX];
         let mut none_lives = true;
         let valid = key.secrets.iter().filter(|one| one.expires_at.is_none_or(|at| at > circumstances.now));
@@ -181,14 +188,16 @@ impl KeyDirectory {
         }
         let matched = try_secrets(live, head, covered, digests);
         let suspended = key.merchant.as_ref().is_some_and(|merchant| merchant.suspended);
-        let form = match matched {
-            _ if key.revoked => return Err(Refusal::ApiKeyRevoked),
-            _ if suspended => return Err(Refusal::MerchantInactive),
-            _ if none_lives => return Err(Refusal::ApiKeyExpired),
-            None if known.is_some() => return Err(Refusal::BadSignature),
-            Some(form) if known.is_some() => form,
-            _ => return Err(Refusal::InvalidApiKey),
+        let of_this_key = match matched {
+            _ if key.revoked => Err(Refusal::ApiKeyRevoked),
+            _ if suspended => Err(Refusal::MerchantInactive),
+            _ if none_lives => Err(Refusal::ApiKeyExpired),
+            None => Err(Refusal::BadSignature),
+            Some(form) => Ok(form),
         };
+        // Whose secret it was that fitted does not matter if the key was not named. A jump here would take
+        // longer one way than the other.
+        let form = select_unpredictable(known, of_this_key, Err(Refusal::InvalidApiKey))?;
         key.allows(form, head, covered, circumstances)?;
         Ok(Verified { key_id: key.id.clone(), merchant: key.merchant.clone(), form, at: circumstances.now })
     }
@@ -298,6 +307,12 @@ const fn mode_of(key: &KeyId) -> Mode {
         KeyKind::Test => Mode::Test,
         KeyKind::Live | KeyKind::Operator => Mode::Live,
     }
+}
+
+/// Where a key of this id stands: two ids have never had the same 128 bits.
+fn place(hashers: &[RandomState; 2], key_id: &str) -> u128 {
+    let [high, low] = hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(key_id)));
+    high << 64 | low
 }
 
 fn fits(computed: &[u8; 32], listed: &[[u8; 32]]) -> Choice {

@@ -25,7 +25,8 @@ pub struct Attempt {
     pub peer: Option<IpAddr>,
     /// The key as named: proven only where the outcome is not a refusal for the signature.
     pub key_id: Option<String>,
-    /// The owner of that key; of a click, whose link was clicked.
+    /// The owner of that key, once it is proven or looked up for the journal; of a click, whose link was
+    /// clicked.
     pub merchant: Option<MerchantId>,
     /// The key's mode. A click has none: its line, with the shortener's address, is not the merchant's.
     pub mode: Option<Mode>,

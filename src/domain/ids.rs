@@ -183,10 +183,10 @@ impl KeyId {
         Self { text, kind }
     }
 
-    /// The id of a key that is nobody's.
+    /// The id of a key that is nobody's. No header can name it.
     pub fn of_nobody() -> Self {
         let kind = KeyKind::Live;
-        Self { text: kind.prefix().to_owned() + &"0".repeat(Self::RANDOM_CHARS), kind }
+        Self { text: kind.prefix().to_owned() + &"\0".repeat(Self::RANDOM_CHARS), kind }
     }
 
     /// Whose side the key is on.

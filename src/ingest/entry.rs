@@ -39,13 +39,13 @@ impl<'a> EntryMaker<'a> {
             reason: None,
             metadata: None,
         });
-        let status = status.map(|report| self.status_recording(report, body));
+        let status = status.map(|report| Box::new(self.status_recording(report, body)));
         Entry { event: Some(self.recording(callback, body, key)), status }
     }
 
     /// The entry of a status.
     pub fn status(&self, report: StatusReport, body: &str) -> Entry {
-        Entry { event: None, status: Some(self.status_recording(report, body)) }
+        Entry { event: None, status: Some(Box::new(self.status_recording(report, body))) }
     }
 
     fn status_recording(&self, report: StatusReport, body: &str) -> StatusRecording {
@@ -77,7 +77,8 @@ impl<'a> EntryMaker<'a> {
             form: verified.form(),
             idempotency_key: key,
             token: TokenVerdict::of(callback.token.as_deref(), &self.ring),
-            callback,
+            // From here on the verdict stands for the token.
+            callback: Callback { token: None, ..callback },
             body: body.to_owned(),
         }
     }

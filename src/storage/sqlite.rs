@@ -20,15 +20,17 @@ const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 /// How long a statement waits for somebody else's lock.
 pub const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
 
+/// A page and what stands before it in the log, in bytes.
+const LOG_PAGE: u64 = 4_096 + 24;
+
 /// Each on its own, the wait for locks first: the others may need it.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 7] = [
     BUSY_TIMEOUT,
     "PRAGMA journal_mode = WAL",
     // Every COMMIT reaches the disk before it returns.
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = 1",
     "PRAGMA checkpoint_fullfsync = 1",
-    "PRAGMA journal_size_limit = 67108864",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA temp_store = MEMORY",
 ];
@@ -58,6 +60,9 @@ pub fn connect(path: &Path, purpose: Purpose, checkpoint_pages: u32) -> Result<S
         patiently(|| connection.batch_execute(setting))?;
     }
     connection.batch_execute(&format!("PRAGMA wal_autocheckpoint = {checkpoint_pages}"))?;
+    // A log that has become twice as long is made shorter when it begins anew.
+    let twice = 2 * LOG_PAGE * u64::from(checkpoint_pages);
+    connection.batch_execute(&format!("PRAGMA journal_size_limit = {twice}"))?;
     if purpose == Purpose::Read {
         connection.batch_execute("PRAGMA query_only = ON")?;
     } else {

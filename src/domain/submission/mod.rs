@@ -65,8 +65,8 @@ pub enum Content {
 pub struct Entry {
     /// The event.
     pub event: Option<Recording>,
-    /// The status.
-    pub status: Option<StatusRecording>,
+    /// The status. Few entries have one, and it is as large as an event.
+    pub status: Option<Box<StatusRecording>>,
 }
 
 /// One row of a bulk request.
@@ -288,7 +288,7 @@ impl Entry {
     }
 
     fn weight(&self) -> usize {
-        let status = self.status.as_ref().map_or(0, |status| 256 + 2 * status.body.len());
+        let status = self.status.as_ref().map_or(0, |status| 512 + 2 * status.body.len());
         self.events().map(Recording::weight).sum::<usize>() + status
     }
 }

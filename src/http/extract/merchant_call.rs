@@ -11,6 +11,7 @@ use super::body::{Body, BodyRoom};
 use super::media_type;
 use super::proof::{Extracting, Proven, extract};
 use crate::domain::access::Verified;
+use crate::domain::attempt::Attempt;
 use crate::domain::merchant::Merchant;
 use crate::domain::signature::IdempotencyKey;
 use crate::http::api::Words;
@@ -119,13 +120,14 @@ impl MerchantCall {
     ) -> Result<Prepared, Problem> {
         let attempt = noted(request).attempt;
         let attempt = attempt.ok_or_else(|| Problem::new(Code::InternalError, "The path is not set up."))?;
+        let (merchant, mode) = (Some(self.merchant.id), Some(self.verified.mode()));
         let call = Call {
             verified: &self.verified,
             merchant: &self.merchant,
             idempotency_key: self.idempotency_key.clone(),
             external_event_id: self.external_event_id.as_deref(),
             delivery: None,
-            attempt,
+            attempt: Attempt { merchant, mode, ..attempt },
             body,
             render: Arc::new(Words),
         };

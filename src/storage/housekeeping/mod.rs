@@ -18,6 +18,8 @@ use chrono::TimeDelta;
 use super::Connector;
 use crate::config::Config;
 use crate::domain::attempt::{Attempt, Ending};
+use crate::domain::ids::MerchantId;
+use crate::domain::merchant::Mode;
 use crate::domain::time::Clock;
 use crate::system::ClockWatch;
 use crate::telemetry::{DropLabels, JournalMetrics};
@@ -28,6 +30,9 @@ pub struct Journal {
     queue: SyncSender<Refused>,
     metrics: JournalMetrics,
 }
+
+/// Whose key this id is, and its mode; `None` = nobody's or an operator's.
+pub type Owners = Arc<dyn Fn(&str) -> Option<(MerchantId, Mode)> + Send + Sync>;
 
 /// A refused attempt on its way into the journal.
 pub struct Refused {
@@ -53,16 +58,18 @@ struct Retention {
 }
 
 impl Journal {
-    /// Starts the housekeeping, by a clock and what is known of it.
+    /// Starts the housekeeping, by a clock and what is known of it. Refused attempts stand with the owner
+    /// of the key that they name.
     pub fn start(
         connector: Connector,
         config: &Config,
         clocks: (Arc<dyn Clock>, Arc<ClockWatch>),
+        owners: Owners,
         metrics: JournalMetrics,
     ) -> std::io::Result<(Self, Housekeeper)> {
         let (queue, refused) = sync_channel(config.journal.queue_attempts);
         let retention = Retention::of(config);
-        let worker = worker::Worker::new(connector, refused, retention, clocks, metrics.clone());
+        let worker = worker::Worker::new(connector, (refused, owners), retention, clocks, metrics.clone());
         let thread =
             std::thread::Builder::new().name("housekeeping".to_owned()).spawn(move || worker.run())?;
         Ok((Self { queue, metrics }, Housekeeper(thread)))

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::bodies::Bodies;
 use super::sweep::Sweep;
-use super::{Refused, Retention};
+use super::{Owners, Refused, Retention};
+use crate::domain::attempt::Attempt;
 use crate::domain::time::Clock;
 use crate::storage::attempts::{self, AttemptRow, WHOLE_REQUEST};
 use crate::storage::{AnyConnection, Connector, Purpose, StoreError};
@@ -34,6 +35,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub struct Worker {
     store: Store,
     refused: Receiver<Refused>,
+    owners: Owners,
     retention: Retention,
     sweep: Sweep,
     swept_at: Option<Duration>,
@@ -57,7 +59,7 @@ pub struct Store {
 impl Worker {
     pub fn new(
         connector: Connector,
-        refused: Receiver<Refused>,
+        (refused, owners): (Receiver<Refused>, Owners),
         retention: Retention,
         (clock, judged): (Arc<dyn Clock>, Arc<ClockWatch>),
         metrics: JournalMetrics,
@@ -66,6 +68,7 @@ impl Worker {
         Self {
             store,
             refused,
+            owners,
             retention,
             sweep: Sweep::default(),
             swept_at: None,
@@ -104,6 +107,12 @@ impl Worker {
     fn take(&self, first: Refused) -> Vec<Refused> {
         let mut batch = vec![first];
         batch.extend(self.refused.try_iter().take(BATCH - 1));
+        // Not while the request is answered: its time would tell whether there is such a key.
+        for Attempt { merchant, mode, key_id, .. } in batch.iter_mut().map(|one| &mut one.attempt) {
+            if merchant.is_none() {
+                (*merchant, *mode) = key_id.as_deref().and_then(|key_id| (self.owners)(key_id)).unzip();
+            }
+        }
         batch
     }
 

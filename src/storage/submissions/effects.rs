@@ -31,7 +31,7 @@ pub fn record(
     for (index, unit) in units.iter_mut().enumerate() {
         let Some(entry) = unit.entry.filter(|_| unit.fate == Fate::Run) else { continue };
         let event = entry.event.as_ref().and_then(|_| outcomes.next());
-        if let Some(status) = &entry.status {
+        if let Some(status) = entry.status.as_deref() {
             let event = status.event.as_ref().and_then(|_| outcomes.next());
             statuses.push((index, status, event.as_ref().and_then(event_id)));
         }
