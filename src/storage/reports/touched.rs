@@ -58,22 +58,21 @@ const TOLD: &str = "CASE WHEN r.event_name = 'status_refund' THEN (\
      WHERE o.merchant_id = r.merchant_id AND o.mode = r.mode AND o.order_id = r.order_id \
      AND o.status IN ('returned', 'refunded') AND o.status_updated_at <> '') END";
 
-/// Where the two databases' texts differ.
-struct Dialect {
-    /// Of the columns of a sale and of what happened to it.
-    sold: fn(&str, &str) -> String,
-    by_order: &'static str,
+/// Which indexes SQLite takes: without statistics it takes longer ones. In the order of the one by time
+/// little is sorted.
+struct Hints {
+    sold: &'static str,
+    reversals: &'static str,
     reversing_by_time: &'static str,
 }
 
-const POSTGRES: Dialect = Dialect { sold: sold_on_postgres, by_order: "", reversing_by_time: "" };
-
-/// Without statistics it takes longer indexes; and in the order of the one by time little is sorted.
-const SQLITE: Dialect = Dialect {
-    sold: sold_on_sqlite,
-    by_order: "INDEXED BY events_reversing_by_order",
+const SQLITE: Hints = Hints {
+    sold: "INDEXED BY events_sold_by_time",
+    reversals: "INDEXED BY events_reversals",
     reversing_by_time: "INDEXED BY events_reversing_by_time",
 };
+
+const POSTGRES: Hints = Hints { sold: "", reversals: "", reversing_by_time: "" };
 
 /// Corrects the sales that were added: those in the report's time.
 pub fn correct_sold(
@@ -84,8 +83,8 @@ pub fn correct_sold(
 ) -> Result<(), Stop> {
     let mut orders = Orders::new(query, tally);
     macro_rules! lines {
-        ($dialect:expr) => {
-            sql_query(sold_text(&$dialect, query))
+        ($hints:expr) => {
+            sql_query(sold_text(&$hints, query))
                 .bind::<Text, _>(scope.merchant.to_string())
                 .bind::<Text, _>(scope.mode.as_str())
                 .bind::<Timestamp, _>(query.periods.from().naive_utc())
@@ -110,8 +109,8 @@ pub fn correct_earlier(
     let (from, to) = (query.periods.from(), query.periods.to());
     let mut orders = Orders::new(query, tally);
     macro_rules! lines {
-        ($dialect:expr) => {
-            sql_query(earlier_text(&$dialect, query.group_by))
+        ($hints:expr) => {
+            sql_query(earlier_text(&$hints, query.group_by))
                 .bind::<Text, _>(scope.merchant.to_string())
                 .bind::<Text, _>(scope.mode.as_str())
                 .bind::<Timestamp, _>(from.naive_utc())
@@ -153,59 +152,37 @@ fn reversing_columns(told: &str) -> String {
     format!("r.event_name, r.occurred_at, r.value_minor, r.currency, {told} AS told")
 }
 
-/// The sales of a time that something happened to, with what happened.
-fn sold_text(dialect: &Dialect, query: &ReportQuery) -> String {
+/// The sales of a time that something happened to, with what happened: a join of two indexes that hold
+/// all of it. `CROSS JOIN`: SQLite reads the tables in this order, a look-up for each sale; for PostgreSQL
+/// it is a join like others, by hash where that is cheaper.
+fn sold_text(hints: &Hints, query: &ReportQuery) -> String {
     let told = if query.basis == Basis::Event { TOLD } else { "CAST(NULL AS TEXT)" };
     // An order has one sale: its lines stand together.
     format!(
-        "{lines} ORDER BY sold_at, sold_currency, sold_minor, s.order_id",
-        lines = (dialect.sold)(&sale_columns(query.group_by), &reversing_columns(told)),
-    )
-}
-
-/// The condition of a sale in the time.
-const SOLD: &str = "s.merchant_id = $1 AND s.mode = $2 AND s.event_name IN ('sale', 'lead') \
-     AND s.event_name = 'sale' AND s.occurred_at >= $3 AND s.occurred_at < $4 AND ($5 IS NULL OR s.currency = $5)";
-
-/// The tables are read in this order: a look-up for each sale.
-fn sold_on_sqlite(sale: &str, reversing: &str) -> String {
-    format!(
-        "SELECT {sale}, {reversing} FROM events s INDEXED BY events_sold_by_time \
-         CROSS JOIN events r INDEXED BY events_reversing_by_order WHERE {SOLD} AND {of_sale}",
-        of_sale = reversing_of_sale("r"),
-    )
-}
-
-/// Most sales have nothing of the kind: which ones have is a join of two indexes, by hash where that is
-/// cheaper than a look-up for each. `OFFSET 0` keeps the join with the table for those that are left.
-fn sold_on_postgres(sale: &str, reversing: &str) -> String {
-    format!(
-        "SELECT s.*, {reversing} FROM (SELECT {sale}, s.merchant_id, s.mode FROM events s \
-         WHERE {SOLD} AND EXISTS (SELECT 1 FROM events x WHERE {any}) OFFSET 0) s \
-         CROSS JOIN LATERAL (SELECT * FROM events r WHERE {of_sale} OFFSET 0) r",
-        any = reversing_of_sale("x"),
-        of_sale = reversing_of_sale("r"),
-    )
-}
-
-fn reversing_of_sale(table: &str) -> String {
-    format!(
-        "{table}.merchant_id = s.merchant_id AND {table}.mode = s.mode AND {table}.order_id = s.order_id \
-         AND {table}.{reversing}",
+        "SELECT {sale}, {happened} FROM events s {sold} CROSS JOIN events r {reversals} \
+         WHERE s.merchant_id = $1 AND s.mode = $2 AND s.event_name IN ('sale', 'lead') \
+         AND s.event_name = 'sale' AND s.occurred_at >= $3 AND s.occurred_at < $4 \
+         AND ($5 IS NULL OR s.currency = $5) \
+         AND r.merchant_id = s.merchant_id AND r.mode = s.mode AND r.order_id = s.order_id AND r.{reversing} \
+         ORDER BY sold_at, sold_currency, sold_minor, s.order_id",
+        sale = sale_columns(query.group_by),
+        happened = reversing_columns(told),
+        sold = hints.sold,
+        reversals = hints.reversals,
         reversing = reversing!(),
     )
 }
 
-/// `CROSS JOIN`: SQLite reads the tables in this order, for PostgreSQL it is a join like others.
-fn earlier_text(dialect: &Dialect, group_by: GroupBy) -> String {
-    let Dialect { by_order, reversing_by_time, .. } = dialect;
+/// The same for earlier sales to which something happened in the time, or which a status tells of then.
+fn earlier_text(hints: &Hints, group_by: GroupBy) -> String {
+    let Hints { reversals, reversing_by_time, .. } = hints;
     format!(
         "SELECT {sale}, {happened} FROM (\
          SELECT order_id FROM events {reversing_by_time} WHERE merchant_id = $1 AND mode = $2 AND {reversing} \
          AND occurred_at >= $3 AND occurred_at < $4 \
          UNION SELECT order_id FROM order_statuses WHERE merchant_id = $1 AND mode = $2 \
          AND status IN ('returned', 'refunded') AND status_updated_at >= $5 AND status_updated_at < $6) t \
-         CROSS JOIN events s CROSS JOIN events r {by_order} \
+         CROSS JOIN events s CROSS JOIN events r {reversals} \
          WHERE s.merchant_id = $1 AND s.mode = $2 AND s.order_id = t.order_id AND s.event_name = 'sale' \
          AND s.own_id = '' AND s.occurred_at < $3 AND ($7 IS NULL OR s.currency = $7) \
          AND r.merchant_id = $1 AND r.mode = $2 AND r.order_id = t.order_id AND r.{reversing} \
