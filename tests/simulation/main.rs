@@ -15,6 +15,7 @@
 )]
 
 mod disk;
+mod instance;
 mod promises;
 mod run;
 mod shop;

@@ -8,16 +8,14 @@ use std::time::Duration;
 
 use conversiond::config::{Idempotency, Ingest};
 use conversiond::domain::submission::Submission;
-use conversiond::domain::time::Clock;
-use conversiond::storage::writer::{Idle, Stores, Writer, WriterThreads};
-use conversiond::telemetry::Metrics;
 use fastrand::Rng;
 
 use crate::disk::{Disk, Lock};
+use crate::instance::Instance;
 use crate::promises::{Meaning, Promises, Written};
 use crate::shop::{Shop, Wish};
-use crate::stage::{SeededEntropy, Stage, StageClock, Turns};
-use crate::store::{StageStore, World};
+use crate::stage::{SeededEntropy, Stage, StageClock};
+use crate::store::World;
 use crate::weather::Weather;
 
 /// How long a caller is kept waiting at most: the service's own limit, in virtual time.
@@ -33,9 +31,6 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// When every wish must have been answered for good.
 const ALL_DONE_WITHIN: Duration = Duration::from_secs(60);
 
-/// How many the rescue lane writes together at most.
-const RESCUE_BATCH_MAX: usize = 512;
-
 /// What came of a run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -47,13 +42,6 @@ pub struct Report {
     /// What must not be; empty = all is well.
     pub violations: Vec<String>,
     pub trace: Vec<String>,
-}
-
-/// An instance of the service.
-struct Instance {
-    writer: Writer,
-    metrics: Metrics,
-    threads: WriterThreads,
 }
 
 /// A request on its way.
@@ -132,7 +120,8 @@ impl Run {
             sweep_s: 60,
         };
         let lanes = if is_shared { random.usize(1..3) } else { 1 };
-        let start = |number| start(&stage, &world, number, lanes, is_shared, (&limits, &idempotency));
+        let start =
+            |number| Instance::start(&stage, &world, number, lanes, is_shared, (&limits, &idempotency));
         let instances = (0..count).map(start).collect();
         let count = random.usize(1..12);
         let wishes = shop.wishes(&mut random, count).into_iter();
@@ -351,32 +340,4 @@ impl Caller {
     fn is_done(&self) -> bool {
         self.call.is_none() && self.wishes.is_empty()
     }
-}
-
-fn start(
-    stage: &Arc<Stage>,
-    world: &Arc<Mutex<World>>,
-    instance: usize,
-    lanes: usize,
-    is_shared: bool,
-    (limits, idempotency): (&Ingest, &Idempotency),
-) -> Instance {
-    let store = |name: &str, batch_max| StageStore {
-        stage: stage.clone(),
-        world: world.clone(),
-        who: stage.expect(instance, name),
-        batch_max,
-        is_shared,
-        connected: true,
-    };
-    let stores = Stores {
-        lanes: (0..lanes).map(|lane| store(&format!("writer-{lane}"), limits.batch_events)).collect(),
-        rescue: is_shared.then(|| store("rescue", RESCUE_BATCH_MAX)),
-    };
-    let clock: Arc<dyn Clock> = Arc::new(StageClock(stage.clone()));
-    let idle: Arc<dyn Idle> = Arc::new(Turns { stage: stage.clone(), instance });
-    let metrics = Metrics::new();
-    let (writer, threads) =
-        Writer::start_idling(stores, limits, idempotency, &clock, &metrics.writer, &idle).unwrap();
-    Instance { writer, metrics, threads }
 }
