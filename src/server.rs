@@ -139,9 +139,10 @@ pub async fn build_with<S: BatchStore>(
     let runtime = tokio::runtime::Handle::current();
     let wait = Duration::from_millis(config.database.pool_wait_ms);
     let reader = Reader::new(connector.clone(), config.database.pool_size, wait, runtime.clone());
+    let alone = || Reader::new(connector.clone(), 1, wait, runtime.clone());
     let refresh = tokio::spawn(refresh_keys(
         // A connection of its own: reads must not keep a revocation waiting.
-        Reader::new(connector, 1, wait, runtime),
+        alone(),
         loader,
         writer.clone(),
         keyring.clone(),
@@ -153,6 +154,7 @@ pub async fn build_with<S: BatchStore>(
     let signing = Arc::new(SigningParameters::from_list(&config.landing.signing_parameters));
     let state = web::Data::new(AppState {
         ingest: Ingest { writer, reader, keyring, clock, entropy, signing },
+        pulse: alone(),
         clock_watch,
         metrics,
         description: Description::new(&limits),

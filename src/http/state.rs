@@ -14,6 +14,7 @@ use super::openapi::Description;
 use super::rate_limits::RateLimits;
 use crate::config::Config;
 use crate::ingest::Ingest;
+use crate::storage::Reader;
 use crate::system::ClockWatch;
 use crate::telemetry::Metrics;
 
@@ -21,6 +22,9 @@ use crate::telemetry::Metrics;
 pub struct AppState {
     /// The use cases.
     pub ingest: Ingest,
+    /// Asks whether the database is there, on a connection of its own: others may all be busy, and must
+    /// not be taken for it.
+    pub pulse: Reader,
     /// Whether our own clock can be believed.
     pub clock_watch: Arc<ClockWatch>,
     /// Takes refused attempts.

@@ -83,17 +83,9 @@ impl Connector {
 }
 
 impl Connector {
-    /// Starts what copies the database's log into its file: only SQLite's needs it.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]: the system has no thread left.
-    pub fn checkpoints(&self) -> Result<Option<Checkpoints>, StoreError> {
-        if self.is_shared() {
-            return Ok(None);
-        }
-        Checkpoints::start(self.clone(), self.settings.checkpoint_pages).map(Some).map_err(|error| {
-            StoreError::Unavailable(format!("cannot start the checkpoints' thread: {error}"))
-        })
+    /// What copies the database's log into its file: only SQLite's needs it.
+    pub fn checkpoints(&self) -> Option<Checkpoints> {
+        (!self.is_shared()).then(|| Checkpoints::new(self.settings.checkpoint_pages))
     }
 
     /// Makes sure, after a write has failed, that what is committed next stays committed: only SQLite's

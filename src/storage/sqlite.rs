@@ -20,17 +20,15 @@ const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 /// How long a statement waits for somebody else's lock.
 pub const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
 
-/// A page and what stands before it in the log, in bytes.
-const LOG_PAGE: u64 = 4_096 + 24;
-
 /// Each on its own, the wait for locks first: the others may need it.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 8] = [
     BUSY_TIMEOUT,
     "PRAGMA journal_mode = WAL",
     // Every COMMIT reaches the disk before it returns.
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = 1",
     "PRAGMA checkpoint_fullfsync = 1",
+    "PRAGMA journal_size_limit = 67108864",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA temp_store = MEMORY",
 ];
@@ -60,9 +58,6 @@ pub fn connect(path: &Path, purpose: Purpose, checkpoint_pages: u32) -> Result<S
         patiently(|| connection.batch_execute(setting))?;
     }
     connection.batch_execute(&format!("PRAGMA wal_autocheckpoint = {checkpoint_pages}"))?;
-    // A log that has become twice as long is made shorter when it begins anew.
-    let twice = 2 * LOG_PAGE * u64::from(checkpoint_pages);
-    connection.batch_execute(&format!("PRAGMA journal_size_limit = {twice}"))?;
     if purpose == Purpose::Read {
         connection.batch_execute("PRAGMA query_only = ON")?;
     } else {
@@ -112,27 +107,17 @@ pub fn empty_log(connection: &mut SqliteConnection) -> Result<bool, StoreError> 
     }
 }
 
-/// How far the write-ahead log is, in pages.
-#[derive(Debug, Clone, Copy)]
-pub struct Log {
-    /// How many are in it.
-    pub pages: u32,
-    /// How many of them are in the file as well, on disk.
-    pub copied: u32,
-}
-
-/// How far it is; nothing is done.
+/// How many pages the write-ahead log has; nothing is done.
 ///
 /// # Errors
 /// The database's.
-pub fn log(connection: &mut SqliteConnection) -> Result<Log, StoreError> {
+pub fn log_pages(connection: &mut SqliteConnection) -> Result<u32, StoreError> {
     let found: Checkpoint = sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(connection)?;
-    let pages = |count| u32::try_from(count).unwrap_or(0);
-    Ok(Log { pages: pages(found.log), copied: pages(found.checkpointed) })
+    Ok(u32::try_from(found.log).unwrap_or(0))
 }
 
-/// Copies it into the file as far as nobody is in the way, and syncs both. It waits for nobody, and no
-/// writer or reader waits for it.
+/// Copies the log into the file as far as nobody is in the way, and syncs it; the log begins anew with
+/// the next transaction if that was all of it. It waits for nobody.
 ///
 /// # Errors
 /// The database's.
@@ -148,8 +133,6 @@ struct Checkpoint {
     busy: i32,
     #[diesel(sql_type = sql_types::Integer)]
     log: i32,
-    #[diesel(sql_type = sql_types::Integer)]
-    checkpointed: i32,
 }
 
 #[derive(QueryableByName)]

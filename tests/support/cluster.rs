@@ -33,6 +33,7 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 const GUARDIAN: &str = r#"
 "$1/postgres" -D "$2/data" >>"$2/log" 2>&1 & server=$!
 cat >/dev/null
+kill -CONT "$server" $(cat "/proc/$server/task/$server/children" 2>/dev/null) 2>/dev/null
 kill -QUIT "$server" 2>/dev/null
 wait "$server"
 rm -rf "$2"
@@ -107,6 +108,18 @@ impl Cluster {
         panic!("PostgreSQL's processes live on without the first one");
     }
 
+    /// Stops all of the server's processes where they are, until what is returned is dropped.
+    pub fn hang(&self) -> Hung {
+        // The first one first: it starts no others then.
+        let mut processes = vec![self.process()];
+        send(processes[0], Signal::SIGSTOP);
+        processes.extend(children_of(processes[0]));
+        for process in &processes {
+            send(*process, Signal::SIGSTOP);
+        }
+        Hung(processes)
+    }
+
     /// The server's first process.
     fn process(&self) -> i32 {
         let text = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap();
@@ -144,6 +157,22 @@ impl Cluster {
         }
         panic!("PostgreSQL did not start:\n{}", self.log());
     }
+}
+
+/// Processes that were stopped.
+pub struct Hung(Vec<i32>);
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        for process in self.0.iter().rev() {
+            send(*process, Signal::SIGCONT);
+        }
+    }
+}
+
+/// It may be gone.
+fn send(process: i32, what: Signal) {
+    let _ = signal::kill(Pid::from_raw(process), what);
 }
 
 /// A process's state and parent, as Linux tells them.

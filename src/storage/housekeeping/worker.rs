@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long others have their turn after a transaction of a sweep: SQLite has one writer at a time.
 const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 
-/// The same after a transaction of forgetting, which has all the time: on SQLite every commit of another
+/// The same on SQLite after a transaction of forgetting, which has all the time: every commit of another
 /// connection makes the writer read anew what it had in memory.
 const BODIES_PAUSE: Duration = Duration::from_millis(20);
 
@@ -199,6 +199,7 @@ impl Worker {
     fn pause(&self) -> Option<Duration> {
         match (self.sweep.is_done(), self.bodies.is_done()) {
             (false, _) => Some(SWEEP_PAUSE),
+            (true, false) if self.store.connector.is_shared() => Some(SWEEP_PAUSE),
             (true, false) => Some(BODIES_PAUSE),
             (true, true) => None,
         }

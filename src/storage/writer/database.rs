@@ -39,7 +39,7 @@ impl DatabaseStore {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
         let connection = connect(&connector, purpose)?;
-        let checkpoints = connector.checkpoints()?;
+        let checkpoints = connector.checkpoints();
         // A process before this one may have ended in doubt.
         Ok(Self { connector, connection, purpose, clock, doubtful: true, checkpoints })
     }
@@ -57,13 +57,13 @@ impl DatabaseStore {
         Ok(())
     }
 
-    /// What was committed goes on into the database's file.
+    /// What was committed goes on into the database's file. It is in the log whatever comes of this.
     fn copy_log(&mut self) {
         if let (Some(checkpoints), AnyConnection::Sqlite(connection)) =
             (&mut self.checkpoints, &mut self.connection)
             && let Err(error) = checkpoints.proceed(connection)
         {
-            tracing::warn!(%error, "the log is in doubt: it is written again");
+            tracing::warn!(%error, "the log could not be copied into the database's file");
             self.doubtful = true;
         }
     }

@@ -13,4 +13,5 @@ mod pooler;
 mod power_loss;
 mod rolling;
 mod sqlstates;
+mod stalled;
 mod wire;
