@@ -79,7 +79,7 @@ mod tests {
             panic!("SQLite")
         };
         Checkpoints::take_over(&mut connection).unwrap();
-        let mut insert = |connection: &mut SqliteConnection| {
+        let insert = |connection: &mut SqliteConnection| {
             connection
                 .batch_execute("CREATE TABLE IF NOT EXISTS a (b TEXT); INSERT INTO a VALUES ('x')")
                 .unwrap();
