@@ -66,14 +66,18 @@ fn fill(
     }
 }
 
-/// Compiling these queries takes PostgreSQL longer than running them. It holds for this transaction;
-/// where there is no such setting it does nothing.
+/// Compiling these queries takes PostgreSQL longer than running them; and a plan that it keeps for all
+/// merchants and times looks up each sale, where for many a join of two indexes takes a third. Both hold
+/// for this transaction; where there is no such setting it does nothing.
 fn be_quick(connection: &mut AnyConnection) -> Result<(), DieselError> {
     use diesel::RunQueryDsl as _;
 
     if let AnyConnection::Postgres(c) = connection {
-        diesel::sql_query("SELECT set_config(name, 'off', true) FROM pg_settings WHERE name = 'jit'")
-            .execute(c)?;
+        diesel::sql_query(
+            "SELECT set_config(name, CASE name WHEN 'jit' THEN 'off' ELSE 'force_custom_plan' END, true) \
+             FROM pg_settings WHERE name IN ('jit', 'plan_cache_mode')",
+        )
+        .execute(c)?;
     }
     Ok(())
 }
