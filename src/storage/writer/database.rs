@@ -46,7 +46,10 @@ impl DatabaseStore {
 
     /// Before a commit: nothing that the disk may lack stands before it.
     fn settle(&mut self) -> Result<(), BatchFailure> {
-        self.copy_log();
+        // Not past a hole that is still in the log.
+        if !self.doubtful {
+            self.copy_log();
+        }
         if self.doubtful {
             self.connector.settle(&mut self.connection).map_err(|error| match error {
                 StoreError::Failed(failure, why) => BatchFailure::with(failure, why),
