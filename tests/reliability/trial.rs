@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::load::{Promises, check};
 use crate::support::caller::unix_now;
+use crate::support::process::ServeProcess;
 use crate::support::{Caller, TestDatabase};
 
 /// How soon the service has to answer again after a fault's end.
@@ -112,6 +113,20 @@ impl Trial {
             }
             self.replayed += 1;
         }
+    }
+
+    /// Ends, and the service with it: all that was promised holds, and is told again.
+    pub async fn ends(
+        mut self,
+        service: ServeProcess,
+        caller: &Caller,
+        database: &TestDatabase,
+        promises: &Promises,
+    ) {
+        self.check(database, promises);
+        self.replays(caller, promises).await;
+        self.passed();
+        assert_eq!(tokio::task::block_in_place(|| service.terminate()).0, Some(0));
     }
 
     /// Ends: there was at least one fault, and something was promised.

@@ -95,8 +95,5 @@ async fn a_backend_terminated_before_in_or_after_its_commit_is_noticed_by_nobody
     }
     crowd.stop().await;
     assert!(promises.refused.lock().unwrap().is_empty(), "{:?}", promises.refused);
-    trial.check(&database, &promises);
-    trial.replays(&caller, &promises).await;
-    trial.passed();
-    assert_eq!(service.terminate().0, Some(0));
+    trial.ends(service, &caller, &database, &promises).await;
 }

@@ -53,7 +53,5 @@ async fn postgresql_that_crashes_under_load_recovers_every_event_that_was_acknow
     }
     assert_eq!(cluster.log().matches(RECOVERED).count(), crashes, "{}", cluster.log());
     promises.expect_only("storage_unavailable");
-    trial.replays(&caller, &promises).await;
-    trial.passed();
-    assert_eq!(service.terminate().0, Some(0));
+    trial.ends(service, &caller, &database, &promises).await;
 }

@@ -71,10 +71,7 @@ async fn fill(
         crowd.stop().await;
     }
     only_told_to_come_back(&promises);
-    trial.check(database, &promises);
-    trial.replays(&caller, &promises).await;
-    assert_eq!(tokio::task::block_in_place(|| service.terminate()).0, Some(0));
-    trial.passed();
+    trial.ends(service, &caller, database, &promises).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -70,10 +70,7 @@ async fn a_killed_pooler_killed_pooled_connections_and_a_crash_behind_it_cost_no
     }
     crowd.stop().await;
     promises.expect_only("storage_unavailable");
-    trial.check(&database, &promises);
-    trial.replays(&caller, &promises).await;
-    trial.passed();
-    assert_eq!(service.terminate().0, Some(0));
+    trial.ends(service, &caller, &database, &promises).await;
 }
 
 async fn send(caller: &Caller, target: &str, body: &str) -> Answer {
