@@ -13,6 +13,8 @@ WORKDIR /build
 
 # Dependencies first, against an empty crate: this slow layer is built again only when the
 # manifest or the lock file changes, not with every change in src/.
+# .cargo says how SQLite is compiled.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches/timing \
  && echo 'fn main() {}' > build.rs \

@@ -86,11 +86,11 @@ pub struct BoundServer {
 ///
 /// Must be called on a multi-threaded tokio runtime, which then also runs blocking reads.
 pub async fn build(config: &Config, dependencies: Dependencies) -> Result<BoundServer, ServeError> {
-    let connector = Connector::new(config.database.clone());
-    let writers = if connector.is_shared() { config.database.writers } else { 1 };
+    let writers = config.database.writers;
     let stores = {
-        let (connector, clock) = (connector.clone(), dependencies.clock.clone());
-        move || {
+        let clock = dependencies.clock.clone();
+        move |connector: &Connector| {
+            let writers = if connector.is_shared() { writers } else { 1 };
             let store = |purpose| DatabaseStore::connect(connector.clone(), purpose, clock.clone());
             let lanes = (0..writers).map(|_| store(Purpose::Write)).collect::<Result<Vec<_>, _>>()?;
             let rescue = connector.is_shared().then(|| store(Purpose::Rescue)).transpose()?;
@@ -104,7 +104,7 @@ pub async fn build(config: &Config, dependencies: Dependencies) -> Result<BoundS
 pub async fn build_with<S: BatchStore>(
     config: &Config,
     dependencies: Dependencies,
-    stores: impl FnOnce() -> Result<Stores<S>, StoreError>,
+    stores: impl FnOnce(&Connector) -> Result<Stores<S>, StoreError>,
 ) -> Result<BoundServer, ServeError> {
     let Dependencies { clock, entropy, master_key } = dependencies;
     let connector = Connector::new(config.database.clone());
@@ -125,7 +125,7 @@ pub async fn build_with<S: BatchStore>(
     let keyring = Arc::new(Keyring::new(directory, stale_after, clock.clone()));
     let metrics = Arc::new(Metrics::new());
     let (writer, writer_threads) =
-        Writer::start(stores()?, &config.ingest, &config.idempotency, &clock, &metrics.writer)?;
+        Writer::start(stores(&connector)?, &config.ingest, &config.idempotency, &clock, &metrics.writer)?;
     let (journal, housekeeper) = Journal::start(
         connector.clone(),
         config,
@@ -137,9 +137,8 @@ pub async fn build_with<S: BatchStore>(
         metrics.journal.clone(),
     )?;
     let runtime = tokio::runtime::Handle::current();
-    let wait = Duration::from_millis(config.database.pool_wait_ms);
-    let reader = Reader::new(connector.clone(), config.database.pool_size, wait, runtime.clone());
-    let alone = || Reader::new(connector.clone(), 1, wait, runtime.clone());
+    let reader = Reader::new(connector.clone(), config.database.pool_size, runtime.clone());
+    let alone = || Reader::new(connector.clone(), 1, runtime.clone());
     let refresh = tokio::spawn(refresh_keys(
         // A connection of its own: reads must not keep a revocation waiting.
         alone(),

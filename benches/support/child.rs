@@ -67,7 +67,7 @@ fn serve<S: BatchStore>(stores: impl FnOnce(&str) -> Result<Stores<S>, StoreErro
         .expect("a runtime");
     runtime.block_on(async {
         let mut shutdown = signal(SignalKind::terminate()).expect("a handler");
-        let bound = server::build_with(&config, dependencies, || stores(&url)).await;
+        let bound = server::build_with(&config, dependencies, |_| stores(&url)).await;
         let bound = bound.expect("the service starts");
         let told = async move {
             let _ = shutdown.recv().await;

@@ -8,7 +8,7 @@ use super::{Context, Failure};
 use crate::domain::ids::{ExternalId, InvalidId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::storage::erasure::{self, Order, Receipt};
-use crate::storage::merchants;
+use crate::storage::{Connector, merchants};
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -34,6 +34,10 @@ impl Erase {
         telemetry::init_logging(&context.config.telemetry)?;
         let modes = self.mode.map_or_else(|| vec![Mode::Live, Mode::Test], |mode| vec![mode]);
         let order = Order { merchant, modes: &modes, order: self.order.as_str() };
+        // It empties the log in the end, of which a service beside it may be in doubt.
+        if let Some(mut checkpoints) = Connector::new(context.config.database.clone()).checkpoints() {
+            checkpoints.proceed(&mut connection)?;
+        }
         let erased = erasure::erase(&mut connection, &order, context.now())
             .map_err(|error| format!("{error}; what is done stays done: run it again"))?;
         let receipt = erased.ok_or_else(|| {

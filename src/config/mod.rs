@@ -78,6 +78,7 @@ pub struct Database {
     pub migrate: bool,
     pub pool_size: u32,
     pub pool_wait_ms: u64,
+    pub read_timeout_s: u64,
     pub writers: usize,
     pub connect_timeout_s: u64,
     pub prepared_statements: bool,
@@ -276,6 +277,7 @@ impl Config {
             1 << 31,
         )?;
         within("database.pool_size", self.database.pool_size.into(), 1, 1_000)?;
+        within("database.read_timeout_s", self.database.read_timeout_s.into(), 1, 600)?;
         within("database.writers", number(self.database.writers), 1, 64)?;
         within("database.checkpoint_pages", self.database.checkpoint_pages.into(), 100, 100_000)?;
         within("database.connect_timeout_s", self.database.connect_timeout_s.into(), 1, 60)?;

@@ -7,8 +7,8 @@ use diesel::QueryResult;
 use diesel::RunQueryDsl as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
-use super::checkpoints::Checkpoints;
-use super::{AnyConnection, StoreError, log, postgres, sqlite};
+use super::checkpoints::{Checkpoints, Known};
+use super::{AnyConnection, StoreError, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
 
 /// One message, so one round trip. Somebody else's lock on one row must not hold up everybody's
@@ -36,6 +36,8 @@ const BEGIN_READ_POSTGRES: &str =
 #[derive(Clone)]
 pub struct Connector {
     settings: Arc<Database>,
+    /// What is known of SQLite's log.
+    log: Arc<Known>,
 }
 
 /// What a connection is for.
@@ -52,9 +54,15 @@ pub enum Purpose {
 }
 
 impl Connector {
-    /// A maker of connections to the configured database.
+    /// A maker of connections to the configured database: one in a process that writes with several, and
+    /// its clones.
     pub fn new(settings: Database) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), log: Arc::default() }
+    }
+
+    /// `[database]`.
+    pub(super) fn settings(&self) -> &Database {
+        &self.settings
     }
 
     /// The database's URL; it displays without password.
@@ -74,32 +82,17 @@ impl Connector {
     /// settings would break the promise that an answer means on disk.
     pub fn connect(&self, purpose: Purpose) -> Result<AnyConnection, StoreError> {
         match &self.settings.url {
-            DatabaseUrl::Sqlite(path) => {
-                sqlite::connect(path, purpose, self.settings.checkpoint_pages).map(AnyConnection::Sqlite)
-            }
+            DatabaseUrl::Sqlite(path) => sqlite::connect(path, purpose).map(AnyConnection::Sqlite),
             DatabaseUrl::Postgres(url) => postgres::connect(url, &self.settings).map(AnyConnection::Postgres),
         }
     }
 }
 
 impl Connector {
-    /// What copies the database's log into its file: only SQLite's needs it.
+    /// What copies the database's log into its file, for a connection that writes: only SQLite's needs it.
     pub fn checkpoints(&self) -> Option<Checkpoints> {
-        (!self.is_shared()).then(|| Checkpoints::new(self.settings.checkpoint_pages))
-    }
-
-    /// Makes sure, after a write has failed, that what is committed next stays committed: only SQLite's
-    /// file needs it. Do it on a connection that was made since, and before that commit.
-    ///
-    /// # Errors
-    /// The disk is full or failing still.
-    pub fn settle(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
-        let DatabaseUrl::Sqlite(path) = &self.settings.url else { return Ok(()) };
-        connection.write(|_| {
-            log::settle(path).map_err(|error| {
-                StoreError::Unavailable(format!("cannot write the log of {}: {error}", path.display()))
-            })
-        })
+        let path = self.settings.url.sqlite_path()?;
+        Some(Checkpoints::new(path, self.settings.checkpoint_pages, Arc::clone(&self.log)))
     }
 }
 

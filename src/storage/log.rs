@@ -1,17 +1,28 @@
 //! SQLite's write-ahead log after a write or a sync has failed.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Result};
+use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
+
+use super::sqlite::Log;
 
 /// How much room there has to be beside what is written already: more than most transactions need.
 const ROOM: i64 = 1 << 20;
 
 /// How much is written again at a time.
 const CHUNK: usize = 1 << 20;
+
+/// The log's first bytes: magic, version, size of a page, sequence, salt in two words; then a checksum.
+/// Before each page: its number, the database's size, the salt; then a checksum
+/// (<https://www.sqlite.org/fileformat2.html#walformat>).
+const HEADER: u64 = 32;
+const HEADER_WORDS: usize = 6;
+const FRAME: u64 = 24;
+const FRAME_WORDS: usize = 4;
 
 /// Writes the database's log onto itself and syncs it; there is room for more.
 ///
@@ -23,15 +34,74 @@ const CHUNK: usize = 1 << 20;
 /// # Errors
 /// The disk is full or failing still.
 pub fn settle(database: &Path) -> Result<()> {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-wal");
-    let log = match OpenOptions::new().read(true).write(true).open(&name) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        log => log?,
-    };
+    let Some(log) = open(database)? else { return Ok(()) };
     write_again(&log)?;
     make_room(&log)?;
     log.sync_all()
+}
+
+/// Pages that SQLite has copied from the log into the file, and will not copy again.
+pub struct Copied {
+    log: File,
+    page_size: usize,
+    /// Where each page's content is in the log, by its number.
+    places: BTreeMap<u32, u64>,
+}
+
+impl Copied {
+    /// Of a log of so many pages, the first of which were copied. A page that stands in it once more behind
+    /// them is not among these: it will be copied again. The caller must hold the database's write lock.
+    ///
+    /// # Errors
+    /// The log cannot be read, or is not as SQLite says.
+    pub fn find(database: &Path, log: Log) -> Result<Self> {
+        let Log { pages, copied } = log;
+        let log = open(database)?.ok_or(ErrorKind::NotFound)?;
+        let [_, _, size, _, salt @ ..] = words::<HEADER_WORDS>(&log, 0)?;
+        let mut places = BTreeMap::new();
+        let mut at = HEADER;
+        for count in 0..pages {
+            let [number, _, found @ ..] = words::<FRAME_WORDS>(&log, at)?;
+            if found != salt {
+                return Err(Error::other("it ends before its end"));
+            }
+            if count < copied {
+                places.insert(number, at.saturating_add(FRAME));
+            } else {
+                places.remove(&number);
+            }
+            at = at.saturating_add(FRAME).saturating_add(u64::from(size));
+        }
+        Ok(Self { log, page_size: usize::try_from(size).map_err(Error::other)?, places })
+    }
+
+    /// Each page's number and content.
+    pub fn pages(&self) -> impl Iterator<Item = Result<(u32, Vec<u8>)>> {
+        self.places.iter().map(|(number, at)| {
+            let mut content = vec![0; self.page_size];
+            self.log.read_exact_at(&mut content, *at).map(|()| (*number, content))
+        })
+    }
+}
+
+fn open(database: &Path) -> Result<Option<File>> {
+    // SQLite follows links, and keeps the log beside the real file.
+    let mut name = match database.canonicalize() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        path => path?.into_os_string(),
+    };
+    name.push("-wal");
+    match OpenOptions::new().read(true).write(true).open(&name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        log => log.map(Some),
+    }
+}
+
+/// So many numbers, as SQLite writes them.
+fn words<const N: usize>(log: &File, at: u64) -> Result<[u32; N]> {
+    let mut words = [[0; 4]; N];
+    log.read_exact_at(words.as_flattened_mut(), at)?;
+    Ok(words.map(u32::from_be_bytes))
 }
 
 fn write_again(log: &File) -> Result<()> {
@@ -60,6 +130,9 @@ fn make_room(log: &File) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use diesel::connection::SimpleConnection as _;
+    use diesel::{Connection as _, SqliteConnection};
+
     use super::*;
 
     #[test]
@@ -74,5 +147,44 @@ mod tests {
             settle(&database).unwrap();
             assert!(std::fs::read(folder.path().join("a.db-wal")).unwrap() == content);
         }
+    }
+
+    #[test]
+    fn what_was_copied_and_stands_in_the_log_no_second_time_is_found_with_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&database, &link).unwrap();
+        let mut connection = SqliteConnection::establish(database.to_str().unwrap()).unwrap();
+        connection
+            .batch_execute(
+                "PRAGMA journal_mode = WAL; CREATE TABLE a (b TEXT); CREATE TABLE c (d TEXT); \
+                 INSERT INTO a VALUES (hex(randomblob(5000)))",
+            )
+            .unwrap();
+        let content = std::fs::read(folder.path().join("a.db-wal")).unwrap();
+        let frames: Vec<&[u8]> = content[32..].chunks(24 + 4096).collect();
+        let number = |frame: &[u8]| u32::from(frame[3]);
+        assert_eq!(frames.iter().map(|frame| number(frame)).collect::<Vec<_>>(), [1, 2, 1, 3, 1, 2, 4, 5]);
+        for copied in 0..=8 {
+            for path in [&database, &link] {
+                let found = Copied::find(path, Log { pages: 8, copied }).unwrap();
+                let found: Vec<(u32, Vec<u8>)> = found.pages().map(Result::unwrap).collect();
+                let (done, left) = frames.split_at(usize::try_from(copied).unwrap());
+                let mut expected: Vec<(u32, Vec<u8>)> = Vec::new();
+                for frame in done {
+                    expected.retain(|(n, _)| *n != number(frame));
+                    if left.iter().all(|other| number(other) != number(frame)) {
+                        expected.push((number(frame), frame[24..].to_vec()));
+                    }
+                }
+                expected.sort();
+                assert!(found == expected, "{copied} of 8");
+            }
+        }
+        assert!(Copied::find(&database, Log { pages: 9, copied: 1 }).is_err(), "there are eight");
+        connection.batch_execute("PRAGMA wal_checkpoint; INSERT INTO c VALUES ('x')").unwrap();
+        assert!(Copied::find(&database, Log { pages: 2, copied: 1 }).is_err(), "it began anew");
+        assert!(Copied::find(&folder.path().join("b.db"), Log { pages: 1, copied: 1 }).is_err());
     }
 }

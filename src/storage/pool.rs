@@ -23,6 +23,8 @@ pub struct Reader {
     /// For what takes long.
     long: Arc<Semaphore>,
     wait: Duration,
+    /// How long a caller waits for the whole.
+    patience: Duration,
     runtime: Handle,
 }
 
@@ -48,8 +50,11 @@ impl ManageConnection for Manager {
 
 impl Reader {
     /// A pool of at most `size` connections, made when first needed. Waiting for one longer than
-    /// `wait` is an error. Blocking work runs on the given runtime, not on the web server's.
-    pub fn new(connector: Connector, size: u32, wait: Duration, runtime: Handle) -> Self {
+    /// `database.pool_wait_ms` is an error, and so is a query that takes longer than
+    /// `database.read_timeout_s`. Blocking work runs on the given runtime, not on the web server's.
+    pub fn new(connector: Connector, size: u32, runtime: Handle) -> Self {
+        let wait = Duration::from_millis(connector.settings().pool_wait_ms);
+        let patience = Duration::from_secs(connector.settings().read_timeout_s);
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(0))
@@ -59,13 +64,14 @@ impl Reader {
         let size = usize::try_from(size).unwrap_or(1);
         let permits = Arc::new(Semaphore::new(size));
         let long = Arc::new(Semaphore::new((size / 2).max(1)));
-        Self { pool, connector, permits, long, wait, runtime }
+        Self { pool, connector, permits, long, wait, patience, runtime }
     }
 
     /// Runs a query.
     ///
     /// # Errors
-    /// [`StoreError::Overloaded`] when no connection came free in time, else the query's own.
+    /// [`StoreError::Overloaded`] when no connection came free in time, [`StoreError::Unavailable`] when the
+    /// database did not answer in time, else the query's own.
     pub async fn run<T, F>(&self, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -128,7 +134,15 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
     {
-        self.with_permit(&self.permits, "every reading connection is in use", work).await
+        // A database that hangs says nothing, not even that it is gone. The query keeps its connection.
+        tokio::time::timeout(
+            self.patience,
+            self.with_permit(&self.permits, "every reading connection is in use", work),
+        )
+        .await
+        .unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("a query took longer than database.read_timeout_s".to_owned()))
+        })
     }
 
     async fn with_permit<T, F>(

@@ -21,9 +21,11 @@ const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 pub const BUSY_TIMEOUT: &str = "PRAGMA busy_timeout = 5000";
 
 /// Each on its own, the wait for locks first: the others may need it.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 9] = [
     BUSY_TIMEOUT,
     "PRAGMA journal_mode = WAL",
+    // The log goes into the file when the service says so (`checkpoints`), or when the last one closes.
+    "PRAGMA wal_autocheckpoint = 0",
     // Every COMMIT reaches the disk before it returns.
     "PRAGMA synchronous = FULL",
     "PRAGMA fullfsync = 1",
@@ -37,9 +39,8 @@ const SETTINGS: [&str; 8] = [
 const LOCKED_TRIES: u32 = 250;
 const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
-/// Opens the file, which is made if need be, with its folder. Its log goes into it when it has so many
-/// pages.
-pub fn connect(path: &Path, purpose: Purpose, checkpoint_pages: u32) -> Result<SqliteConnection, StoreError> {
+/// Opens the file, which is made if need be, with its folder.
+pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreError> {
     let shown = path.display();
     folder::make_for(path)
         .map_err(|error| StoreError::Unusable(format!("cannot make the folder of {shown}: {error}")))?;
@@ -57,7 +58,6 @@ pub fn connect(path: &Path, purpose: Purpose, checkpoint_pages: u32) -> Result<S
     for setting in SETTINGS {
         patiently(|| connection.batch_execute(setting))?;
     }
-    connection.batch_execute(&format!("PRAGMA wal_autocheckpoint = {checkpoint_pages}"))?;
     if purpose == Purpose::Read {
         connection.batch_execute("PRAGMA query_only = ON")?;
     } else {
@@ -107,13 +107,25 @@ pub fn empty_log(connection: &mut SqliteConnection) -> Result<bool, StoreError> 
     }
 }
 
-/// How many pages the write-ahead log has; nothing is done.
+/// How far the write-ahead log is, in pages.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    /// How many are in it.
+    pub pages: u32,
+    /// How many of them are in the file as well. Unless these are all, nobody has synced them there.
+    pub copied: u32,
+}
+
+/// How far the write-ahead log is; nothing is done. `None` = somebody is changing it at this moment.
 ///
 /// # Errors
 /// The database's.
-pub fn log_pages(connection: &mut SqliteConnection) -> Result<u32, StoreError> {
+pub fn log(connection: &mut SqliteConnection) -> Result<Option<Log>, StoreError> {
     let found: Checkpoint = sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(connection)?;
-    Ok(u32::try_from(found.log).unwrap_or(0))
+    Ok(match (u32::try_from(found.log), u32::try_from(found.checkpointed)) {
+        (Ok(pages), Ok(copied)) if found.busy == 0 => Some(Log { pages, copied }),
+        _ => None,
+    })
 }
 
 /// Copies the log into the file as far as nobody is in the way, and syncs it; the log begins anew with
@@ -126,6 +138,18 @@ pub fn copy_log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Writes a page at the log's end, in the open transaction, so that it is copied into the file once more.
+///
+/// # Errors
+/// The database's.
+pub fn write_page(connection: &mut SqliteConnection, number: u32, content: &[u8]) -> QueryResult<()> {
+    sql_query("UPDATE sqlite_dbpage SET data = ? WHERE pgno = ?")
+        .bind::<sql_types::Binary, _>(content)
+        .bind::<sql_types::BigInt, _>(i64::from(number))
+        .execute(connection)?;
+    Ok(())
+}
+
 /// What SQLite says of a checkpoint; -1 where there is no log.
 #[derive(QueryableByName)]
 struct Checkpoint {
@@ -133,22 +157,36 @@ struct Checkpoint {
     busy: i32,
     #[diesel(sql_type = sql_types::Integer)]
     log: i32,
+    #[diesel(sql_type = sql_types::Integer)]
+    checkpointed: i32,
 }
 
 #[derive(QueryableByName)]
 struct Version {
     #[diesel(sql_type = sql_types::Text)]
     version: String,
+    #[diesel(sql_type = sql_types::Bool)]
+    has_pages: bool,
 }
 
 fn check_version(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let Version { version } = sql_query("SELECT sqlite_version() AS version").get_result(connection)?;
+    let Version { version, has_pages } = sql_query(
+        "SELECT sqlite_version() AS version, sqlite_compileoption_used('ENABLE_DBPAGE_VTAB') AS has_pages",
+    )
+    .get_result(connection)?;
     let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     if found < VERSION_MIN {
         return Err(StoreError::Unusable(format!(
             "SQLite {version} can lose committed transactions; build with the bundled one (3.51.3 or later)"
         )));
+    }
+    if !has_pages {
+        return Err(StoreError::Unusable(
+            "SQLite was compiled without its table of pages; build in the project's folder, whose .cargo/config.toml \
+             asks for it"
+                .to_owned(),
+        ));
     }
     Ok(())
 }

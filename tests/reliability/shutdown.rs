@@ -1,5 +1,6 @@
 //! SIGTERM under load.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::load::{Crowd, Promises, caller, check};
@@ -21,6 +22,9 @@ on_both_databases! {
             crowd.stop().await;
             assert_eq!(code, Some(0), "{log:?}");
             assert!(log.iter().any(|line| line.contains("everything taken is on disk")), "{log:?}");
+            if let Some(file) = database.url.strip_prefix("sqlite:") {
+                assert!(!Path::new(&format!("{file}-wal")).exists(), "all of it is in the database's file");
+            }
             check(&database, &promises);
         }
         let refused = promises.refused.lock().unwrap();

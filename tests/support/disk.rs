@@ -182,15 +182,15 @@ fn put(bytes: &mut Vec<u8>, at: usize, content: &[u8]) {
 }
 
 impl Disk {
-    /// Does what a program did. A sync that failed loses what it was to write if it was noticed.
-    pub fn apply(&mut self, step: &Step, was_noticed: bool, random: &mut fastrand::Rng) {
+    /// Does what a program did. A sync that failed loses what it was to write.
+    pub fn apply(&mut self, step: &Step, random: &mut fastrand::Rng) {
         match step {
             Step::MakeFolder => self.folder_may_vanish = true,
             Step::SyncFolderAbove => self.folder_may_vanish = false,
-            Step::Open { file, .. } => {
+            Step::Open { file } => {
                 self.file(file);
             }
-            Step::Write { file, at, data, .. } => {
+            Step::Write { file, at, data } => {
                 self.file(file).write(*at, data);
                 self.write_back(file, random);
             }
@@ -207,8 +207,7 @@ impl Disk {
                 let sync = self.syncs.remove(thread);
                 match sync {
                     Some(sync) if *done => self.file(file).end_sync(sync),
-                    _ if was_noticed => self.file(file).fail_sync(random),
-                    _ => {}
+                    _ => self.file(file).fail_sync(random),
                 }
             }
             Step::SyncFolder => {

@@ -18,13 +18,11 @@ pub enum Step {
     /// A file was opened that is made if need be.
     Open {
         file: String,
-        thread: u32,
     },
     Write {
         file: String,
         at: usize,
         data: Vec<u8>,
-        thread: u32,
     },
     Truncate {
         file: String,
@@ -201,14 +199,14 @@ impl Reader<'_> {
             _ if result < 0 => None,
             "openat" if contains(arguments, b"O_CREAT") => {
                 assert!(!contains(arguments, b"O_TRUNC") || self.first_file(arguments).is_none());
-                self.first_file(arguments).map(|file| Step::Open { file, thread })
+                self.first_file(arguments).map(|file| Step::Open { file })
             }
             "pwrite64" => self.watched_file(&opened(arguments)).map(|file| {
                 let mut data = strings(arguments).remove(0);
                 let written = usize::try_from(result).unwrap();
                 assert!(data.len() >= written, "strace has cut what was written");
                 data.truncate(written);
-                Step::Write { file, at: last_number(arguments), data, thread }
+                Step::Write { file, at: last_number(arguments), data }
             }),
             "ftruncate" => self
                 .watched_file(&opened(arguments))

@@ -10,6 +10,8 @@ use super::{Owners, Refused, Retention};
 use crate::domain::attempt::Attempt;
 use crate::domain::time::Clock;
 use crate::storage::attempts::{self, AttemptRow, WHOLE_REQUEST};
+use crate::storage::checkpoints::Checkpoints;
+use crate::storage::error::Failure;
 use crate::storage::{AnyConnection, Connector, Purpose, StoreError};
 use crate::system::ClockWatch;
 use crate::telemetry::{DropLabels, JournalMetrics};
@@ -25,6 +27,9 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(5);
 /// The same on SQLite after a transaction of forgetting, which has all the time: every commit of another
 /// connection makes the writer read anew what it had in memory.
 const BODIES_PAUSE: Duration = Duration::from_millis(20);
+
+/// What a transaction counts as until SQLite's log is looked at: as many rows as it may write.
+const ROWS: usize = 500;
 
 /// How often raw bodies and addresses past their time are looked for.
 const BODIES_EVERY: Duration = Duration::from_secs(3_600);
@@ -54,6 +59,7 @@ pub struct Worker {
 pub struct Store {
     connector: Connector,
     connection: Option<AnyConnection>,
+    checkpoints: Option<Checkpoints>,
 }
 
 impl Worker {
@@ -64,7 +70,8 @@ impl Worker {
         (clock, judged): (Arc<dyn Clock>, Arc<ClockWatch>),
         metrics: JournalMetrics,
     ) -> Self {
-        let store = Store { connector, connection: None };
+        let checkpoints = connector.checkpoints();
+        let store = Store { connector, connection: None, checkpoints };
         Self {
             store,
             refused,
@@ -212,7 +219,13 @@ impl Store {
         &mut self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.on_connection(|connection| connection.write_for(Purpose::Housekeeping, work))
+        self.on_connection(|connection, checkpoints| {
+            if let Some(checkpoints) = checkpoints {
+                checkpoints.proceed(connection)?;
+                checkpoints.committed(ROWS);
+            }
+            connection.write_for(Purpose::Housekeeping, work)
+        })
     }
 
     /// A look that holds up nobody.
@@ -220,20 +233,23 @@ impl Store {
         &mut self,
         work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.on_connection(|connection| connection.read(work))
+        self.on_connection(|connection, _| connection.read(work))
     }
 
     fn on_connection<T>(
         &mut self,
-        work: impl FnOnce(&mut AnyConnection) -> Result<T, StoreError>,
+        work: impl FnOnce(&mut AnyConnection, &mut Option<Checkpoints>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.connector.connect(Purpose::Housekeeping)?),
         };
-        let result = work(connection);
-        if result.is_err() {
+        let result = work(connection, &mut self.checkpoints);
+        if let Err(error) = &result {
             self.connection = None;
+            if matches!(error, StoreError::Failed(Failure::Exhausted | Failure::Unknown, _)) {
+                self.checkpoints.iter().for_each(Checkpoints::doubt);
+            }
         }
         result
     }

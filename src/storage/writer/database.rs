@@ -25,8 +25,6 @@ pub struct DatabaseStore {
     connection: AnyConnection,
     purpose: Purpose,
     clock: Arc<dyn Clock>,
-    /// Whether a write has failed so that the disk may lack more than was refused.
-    doubtful: bool,
     /// Where the database has a log that must go into its file.
     checkpoints: Option<Checkpoints>,
 }
@@ -38,36 +36,20 @@ impl DatabaseStore {
         purpose: Purpose,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StoreError> {
-        let connection = connect(&connector, purpose)?;
+        let connection = connector.connect(purpose)?;
         let checkpoints = connector.checkpoints();
-        // A process before this one may have ended in doubt.
-        Ok(Self { connector, connection, purpose, clock, doubtful: true, checkpoints })
+        let mut store = Self { connector, connection, purpose, clock, checkpoints };
+        if let Err(error) = store.settle() {
+            tracing::warn!(%error, "the disk is full or failing: nothing is recorded until that is over");
+        }
+        Ok(store)
     }
 
     /// Before a commit: nothing that the disk may lack stands before it.
-    fn settle(&mut self) -> Result<(), BatchFailure> {
-        // Not past a hole that is still in the log.
-        if !self.doubtful {
-            self.copy_log();
-        }
-        if self.doubtful {
-            self.connector.settle(&mut self.connection).map_err(|error| match error {
-                StoreError::Failed(failure, why) => BatchFailure::with(failure, why),
-                other => BatchFailure::Exhausted(other.to_string()),
-            })?;
-            self.doubtful = false;
-        }
-        Ok(())
-    }
-
-    /// What was committed goes on into the database's file. It is in the log whatever comes of this.
-    fn copy_log(&mut self) {
-        if let (Some(checkpoints), AnyConnection::Sqlite(connection)) =
-            (&mut self.checkpoints, &mut self.connection)
-            && let Err(error) = checkpoints.proceed(connection)
-        {
-            tracing::warn!(%error, "the log could not be copied into the database's file");
-            self.doubtful = true;
+    fn settle(&mut self) -> Result<(), StoreError> {
+        match &mut self.checkpoints {
+            Some(checkpoints) => checkpoints.proceed(&mut self.connection),
+            None => Ok(()),
         }
     }
 
@@ -91,41 +73,35 @@ impl DatabaseStore {
     }
 }
 
-fn connect(connector: &Connector, purpose: Purpose) -> Result<AnyConnection, StoreError> {
-    let mut connection = connector.connect(purpose)?;
-    if let AnyConnection::Sqlite(connection) = &mut connection {
-        Checkpoints::take_over(connection)?;
-    }
-    Ok(connection)
-}
-
 impl BatchStore for DatabaseStore {
     fn commit(
         &mut self,
         batch: &[Submission],
         context: &WriteContext,
     ) -> Result<Vec<SubmissionOutcome>, BatchFailure> {
-        self.settle()?;
+        self.settle().map_err(|error| match error {
+            StoreError::Failed(failure, why) => BatchFailure::with(failure, why),
+            other => BatchFailure::Exhausted(other.to_string()),
+        })?;
         // A panic here would end the thread, and with it every later callback: it counts as a
         // refusal, which also replaces the connection it may have left in the middle of something.
         let written = match catch_unwind(AssertUnwindSafe(|| self.transaction(batch, context))) {
             Ok(result) => result.map_err(BatchFailure::from),
             Err(_) => Err(BatchFailure::Refused("a panic while writing".to_owned())),
         };
-        self.doubtful |= matches!(written, Err(BatchFailure::Exhausted(_) | BatchFailure::Unknown(_)));
-        if let (Ok(_), Some(checkpoints)) = (&written, &mut self.checkpoints) {
-            checkpoints.committed(batch.iter().map(Submission::len).sum());
+        if let Some(checkpoints) = &mut self.checkpoints {
+            match &written {
+                Ok(_) => checkpoints.committed(batch.iter().map(Submission::len).sum()),
+                Err(BatchFailure::Exhausted(_) | BatchFailure::Unknown(_)) => checkpoints.doubt(),
+                Err(_) => {}
+            }
         }
         written
     }
 
     fn reconnect(&mut self) -> Result<(), StoreError> {
-        self.connection = connect(&self.connector, self.purpose)?;
-        if self.doubtful {
-            self.connector.settle(&mut self.connection)?;
-            self.doubtful = false;
-        }
-        Ok(())
+        self.connection = self.connector.connect(self.purpose)?;
+        self.settle()
     }
 }
 

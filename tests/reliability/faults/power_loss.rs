@@ -12,7 +12,8 @@ use std::time::Duration;
 use conversiond::domain::secret::SigningSecret;
 use conversiond::storage::{AnyConnection, Connector, Purpose, migrate};
 use conversiond::system::SystemEntropy;
-use diesel::{QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query, sql_types};
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, QueryableByName, RunQueryDsl as _, SqliteConnection, sql_query, sql_types};
 use serde_json::Value;
 
 use crate::load::{Crowd, Promises};
@@ -29,7 +30,11 @@ const LOSSES: usize = 160;
 const SERVED: usize = 2;
 
 /// How many callbacks each service answers before it ends.
-const ANSWERED: usize = 150;
+const ANSWERED: usize = 100;
+
+/// How many services there are at least, and at most.
+const SERVICES: usize = 3;
+const SERVICES_MAX: usize = 30;
 
 /// One process from its start to its end.
 struct Life {
@@ -60,8 +65,9 @@ fn files(database: &TestDatabase) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A fresh database's first merchant, its key, and three services under load: one is killed, one ends
-/// and one is killed again. `options` make calls of the services fail.
-async fn record(options: &[&str]) -> Option<Recorded> {
+/// and one is killed again; and so on, until enough has happened. `options` make calls of the services
+/// fail.
+async fn record(options: &[&str], is_enough: impl Fn(&[Life]) -> bool) -> Option<Recorded> {
     let folder = in_memory();
     // In a folder that the service makes itself.
     let file = folder.path().canonicalize().unwrap().join("data/test.db");
@@ -83,10 +89,12 @@ async fn record(options: &[&str]) -> Option<Recorded> {
         secret: SigningSecret::parse(key["secret"].as_str().unwrap()).unwrap(),
     };
     let promises = Arc::new(Promises::default());
-    for killed in [true, false, true] {
+    let onlooker = Onlooker::start(&database);
+    let mut services = 0;
+    for killed in [true, false, true].into_iter().cycle().take(SERVICES_MAX) {
         let mut command = strace.command(&database, options, &["serve"]);
         // So that the log goes into the file, and begins anew, in the middle of the load.
-        command.env("CONVERSIOND__DATABASE__CHECKPOINT_PAGES", "200");
+        command.env("CONVERSIOND__DATABASE__CHECKPOINT_PAGES", "100");
         let service = tokio::task::block_in_place(|| ServeProcess::start_command(command));
         caller.base = service.base.clone();
         let wanted = promises.acknowledged() + ANSWERED;
@@ -101,7 +109,13 @@ async fn record(options: &[&str]) -> Option<Recorded> {
         crowd.stop().await;
         forger.stop().await;
         lives.push(Life { steps: strace.steps(), files: files(&database), killed });
+        services += 1;
+        if services >= SERVICES && is_enough(&lives) {
+            break;
+        }
     }
+    onlooker.stop();
+    assert!(is_enough(&lives), "{services} services, and not enough has happened");
     let sent = |step: &Step| matches!(step, Step::Sent { .. });
     let into_the_file = |step: &Step| matches!(step, Step::Write { file, .. } if file == "test.db");
     let in_the_middle = |life: &Life| {
@@ -139,25 +153,36 @@ impl Forger {
     }
 }
 
-/// The syncs that failed and were noticed: the thread then opened the database anew. SQLite keeps to
-/// itself that one at a checkpoint failed; it has lost nothing, because the system tells of it whoever
-/// else has the file open, and the next commit fails.
-fn noticed(steps: &[Step]) -> HashSet<usize> {
-    let failed = steps.iter().enumerate().filter_map(|(at, step)| match step {
-        Step::SyncEnds { thread, done: false, .. } => Some((at, *thread)),
-        _ => None,
-    });
-    failed
-        .filter(|(at, of)| {
-            let next = steps[*at..].iter().find_map(|step| match step {
-                Step::Open { thread, .. } if thread == of => Some(true),
-                Step::Write { thread, .. } if thread == of => Some(false),
-                _ => None,
-            });
-            next == Some(true)
-        })
-        .map(|(at, _)| at)
-        .collect()
+/// Somebody who looks into the database with a tool of their own, for so long that the log can be copied
+/// into the file in part only. It can do nothing to the files, nor to the log when it is the last to leave.
+struct Onlooker {
+    over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Onlooker {
+    fn start(database: &TestDatabase) -> Self {
+        let file = database.url.strip_prefix("sqlite:").unwrap();
+        let url = format!("file:{file}?mode=ro");
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = over.clone();
+        let thread = std::thread::spawn(move || {
+            let mut connection = SqliteConnection::establish(&url).unwrap();
+            while !is_over.load(Ordering::Relaxed) {
+                // It may have to wait until somebody has brought the log in order.
+                let looked = connection.batch_execute("BEGIN; SELECT count(*) FROM events");
+                std::thread::sleep(Duration::from_millis(40));
+                let _ = connection.batch_execute(if looked.is_ok() { "COMMIT" } else { "SELECT 1" });
+                std::thread::sleep(Duration::from_millis(60));
+            }
+        });
+        Self { over, thread }
+    }
+
+    fn stop(self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap();
+    }
 }
 
 /// The moments at which the power fails: a half of them just after a sync.
@@ -198,9 +223,8 @@ async fn lose_power(trial: &mut Trial, recorded: &Recorded) {
     let mut promised = Vec::new();
     let mut losses = 0;
     for (life, lived) in recorded.lives.iter().enumerate() {
-        let noticed = noticed(&lived.steps);
         for (at, step) in lived.steps.iter().enumerate() {
-            disk.apply(step, noticed.contains(&at), &mut random);
+            disk.apply(step, &mut random);
             if let Step::Sent { id } = step {
                 promised.push(id.clone());
             }
@@ -312,7 +336,7 @@ async fn serve(trial: &mut Trial, database: &TestDatabase, recorded: &Recorded, 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_before_the_power_failed_is_there_once() {
     let mut trial = Trial::new("sqlite-power-loss");
-    let Some(recorded) = record(&[]).await else { return };
+    let Some(recorded) = record(&[], |_| true).await else { return };
     lose_power(&mut trial, &recorded).await;
     trial.check(&recorded.database, &recorded.promises);
     trial.passed();
@@ -321,10 +345,13 @@ async fn what_was_acknowledged_before_the_power_failed_is_there_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_after_a_sync_had_failed_is_there_once_when_the_power_fails() {
     let mut trial = Trial::new("sqlite-failed-sync-and-power-loss");
-    let failing = ["-e", "inject=fsync,fdatasync:error=EIO:when=20+7"];
-    let Some(recorded) = record(&failing).await else { return };
-    let failed = recorded.lives.iter().map(|life| noticed(&life.steps).len()).sum::<usize>();
-    assert!(failed > 0, "no sync failed");
+    let failing = ["-e", "inject=fsync,fdatasync:error=EIO:when=20+5"];
+    let failed = |lives: &[Life], name: &str| {
+        let steps = lives.iter().flat_map(|life| &life.steps);
+        steps.filter(|step| matches!(step, Step::SyncEnds { file, done: false, .. } if file == name)).count()
+    };
+    let both = |lives: &[Life]| failed(lives, "test.db") > 0 && failed(lives, "test.db-wal") > 0;
+    let Some(recorded) = record(&failing, both).await else { return };
     lose_power(&mut trial, &recorded).await;
     trial.check(&recorded.database, &recorded.promises);
     trial.passed();
