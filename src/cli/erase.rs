@@ -34,11 +34,8 @@ impl Erase {
         telemetry::init_logging(&context.config.telemetry)?;
         let modes = self.mode.map_or_else(|| vec![Mode::Live, Mode::Test], |mode| vec![mode]);
         let order = Order { merchant, modes: &modes, order: self.order.as_str() };
-        // It empties the log in the end, of which a service beside it may be in doubt.
-        if let Some(mut checkpoints) = Connector::new(context.config.database.clone()).checkpoints() {
-            checkpoints.proceed(&mut connection)?;
-        }
-        let erased = erasure::erase(&mut connection, &order, context.now())
+        let log = Connector::new(context.config.database.clone()).checkpoints();
+        let erased = erasure::erase(&mut connection, log, &order, context.now())
             .map_err(|error| format!("{error}; what is done stays done: run it again"))?;
         let receipt = erased.ok_or_else(|| {
             format!(

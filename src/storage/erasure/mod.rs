@@ -32,8 +32,8 @@ use std::thread;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::SqliteConnection;
 
+use super::checkpoints::Checkpoints;
 use super::error::Failure;
 use super::{AnyConnection, StoreError, sqlite};
 use crate::domain::ids::MerchantId;
@@ -81,7 +81,8 @@ impl Receipt {
     }
 }
 
-/// Erases an order. `None` = nothing is known of it, so nothing was done.
+/// Erases an order, and empties the database's log, if it has one, of it. `None` = nothing is known of it, so
+/// nothing was done.
 ///
 /// It takes as long as it takes to go through the merchant's idempotency keys, and through its journal
 /// since the order's first event: no index leads from an order to its accepted attempts.
@@ -90,6 +91,7 @@ impl Receipt {
 /// When the database fails, or somebody does not let go of a row: then it is to be run again.
 pub fn erase(
     connection: &mut AnyConnection,
+    log: Option<Checkpoints>,
     order: &Order<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<Receipt>, StoreError> {
@@ -120,21 +122,34 @@ pub fn erase(
     for key in &keys {
         receipt.keys += patiently(connection, |c| remove::key(c, order, key))?;
     }
-    if let AnyConnection::Sqlite(c) = connection {
-        receipt.log_left = !is_log_emptied(c)?;
+    if let Some(log) = log {
+        receipt.log_left = !is_emptied(log, connection)?;
     }
     Ok(Some(receipt))
 }
 
 /// Empties the log at a moment at which nobody reads or writes, if there is one before long.
-fn is_log_emptied(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+fn is_emptied(mut log: Checkpoints, connection: &mut AnyConnection) -> Result<bool, StoreError> {
     for _ in 1..TRIES {
-        if sqlite::empty_log(connection)? {
+        if empty(&mut log, connection)? {
             return Ok(true);
         }
         thread::sleep(PAUSE);
     }
-    sqlite::empty_log(connection)
+    empty(&mut log, connection)
+}
+
+/// Tries it once. A service that was killed, or is in trouble, may have left the log in doubt: it is brought
+/// in order before, or stays.
+fn empty(log: &mut Checkpoints, connection: &mut AnyConnection) -> Result<bool, StoreError> {
+    match log.proceed(connection) {
+        Err(StoreError::Failed(Failure::Contended, _)) => return Ok(false),
+        settled => settled?,
+    }
+    match connection {
+        AnyConnection::Sqlite(connection) => sqlite::empty_log(connection),
+        AnyConnection::Postgres(_) => Ok(true),
+    }
 }
 
 /// Runs a transaction, again if somebody else was in the way.
