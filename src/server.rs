@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::domain::landing_url::SigningParameters;
+use crate::domain::seen_signatures::SeenSignatures;
 use crate::domain::time::{Clock, Entropy};
 use crate::domain::vault::MasterKeyRing;
 use crate::http::exports::Places;
@@ -159,6 +160,10 @@ pub async fn build_with<S: BatchStore>(
         description: Description::new(&limits),
         limits,
         rate_limits: RateLimits::new(config),
+        // From as early as a timestamp may lie ahead until it is too old.
+        seen_signatures: Mutex::new(SeenSignatures::new(Duration::from_secs(
+            config.signature.tolerance_s.unsigned_abs() * 2,
+        ))),
         attempts: RefusedAttempts::new(journal, &config.journal, config.peer.table_entries),
         body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         bulk_body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),

@@ -10,7 +10,7 @@ use conversiond::domain::click_token::TokenRing;
 use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
 use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
-use conversiond::domain::signature::{Covered, Digests, RequestHeaders, SigningKeys};
+use conversiond::domain::signature::{Covered, Digests, Forms, RequestHeaders, SigningKeys};
 use conversiond::domain::time::Clock as _;
 use conversiond::system::{SystemClock, SystemEntropy};
 use fastrand::Rng;
@@ -118,7 +118,8 @@ pub fn measure(comparison: &str, classes: &[Class]) -> Samples {
 
 /// How long it takes to refuse a request, in nanoseconds.
 fn judge(directory: &KeyDirectory, request: &Refused, now: DateTime<Utc>) -> u64 {
-    let circumstances = Circumstances { now, tolerance: TimeDelta::seconds(300), client: None };
+    let circumstances =
+        Circumstances { now, tolerance: TimeDelta::seconds(300), client: None, forms: Forms::ANY };
     let digests = Digests::of(&request.body);
     let headers = RequestHeaders {
         api_key: vec![Some(&request.key_id)],

@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 use super::input::{SecretSource, is_stdin, read};
 use super::{Context, Failure, Usage};
 use crate::domain::instant;
-use crate::domain::signature::Form;
 use crate::domain::signature::diagnosis::{Case, Diagnosis, Expected, RecordedRequest, Verdict, diagnose};
+use crate::domain::signature::{Form, Forms};
+use crate::http::routes::Endpoint;
 
 /// A string to sign longer than this is shown without its middle, in characters.
 const SHOWN_CHARS_MAX: usize = 480;
@@ -59,6 +60,9 @@ impl Diagnose {
             secret: &secret,
             now: self.now.unwrap_or_else(|| context.now()),
             tolerance: TimeDelta::seconds(context.config.signature.tolerance_s),
+            forms: Endpoint::at(request.method(), request.target().split('?').next().unwrap_or("/"))
+                .map_or(Forms::ANY, |endpoint| endpoint.signed.forms())
+                .and(context.config.signature.forms()),
         });
         context.output.show(&as_json(&diagnosis), || as_text(&diagnosis))?;
         if diagnosis.verdict == Verdict::Unexplained {

@@ -41,6 +41,9 @@ pub struct Create {
     /// How long after a click an event is attributed to it; 0 = never.
     #[arg(long, value_name = "D", default_value = "30")]
     attribution_window_days: AttributionWindow,
+    /// Whether all of its keys take v2 signatures alone, which bind the whole request.
+    #[arg(long)]
+    require_v2: bool,
     #[command(flatten)]
     own_limit: OwnLimit,
 }
@@ -61,6 +64,9 @@ pub struct Set {
     /// How long after a click an event is attributed to it; 0 = never.
     #[arg(long, value_name = "D")]
     attribution_window_days: Option<AttributionWindow>,
+    /// Whether all of its keys take v2 signatures alone, which bind the whole request.
+    #[arg(long, value_name = "true|false")]
+    require_v2: Option<bool>,
     #[command(flatten)]
     own_limit: OwnLimit,
     /// Let the plan's rate limit hold again.
@@ -99,8 +105,8 @@ impl Merchant {
                 let changes = set.changes();
                 if changes.is_empty() {
                     return Err(Usage(
-                        "nothing to change: give --name, --plan, --rate, --plan-rate, --currency or \
-                         --attribution-window-days",
+                        "nothing to change: give --name, --plan, --rate, --plan-rate, --currency, \
+                         --attribution-window-days or --require-v2",
                     )
                     .into());
                 }
@@ -127,6 +133,7 @@ impl Set {
             currency: self.currency,
             attribution_window: self.attribution_window_days,
             suspended: None,
+            require_v2: self.require_v2,
         }
     }
 }
@@ -140,6 +147,7 @@ impl Create {
                 attribution_window: self.attribution_window_days,
                 plan: self.plan,
                 own_limit: self.own_limit.read(),
+                require_v2: self.require_v2,
                 ..domain::Merchant::new(MerchantId::generate(now, &SystemEntropy))
             },
             name: self.name,
@@ -190,6 +198,7 @@ fn describe(account: &Account, plans: &PlanLimits) -> Value {
         "currency": merchant.currency.map(Currency::code),
         "attribution_window_days": merchant.attribution_window.days(),
         "suspended": merchant.suspended,
+        "require_v2": merchant.require_v2,
         "created_at": instant::format(account.created_at),
     })
 }
@@ -211,7 +220,12 @@ fn row(account: &Account, plans: &PlanLimits) -> Vec<String> {
         limit,
         merchant.currency.map_or("-", Currency::code).to_owned(),
         format!("{} d", merchant.attribution_window.days()),
-        if merchant.suspended { "suspended" } else { "active" }.to_owned(),
+        match (merchant.suspended, merchant.require_v2) {
+            (true, _) => "suspended",
+            (false, true) => "v2 only",
+            (false, false) => "active",
+        }
+        .to_owned(),
     ]
 }
 

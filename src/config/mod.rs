@@ -17,6 +17,7 @@ pub use load::{ConfigError, DEFAULTS, load, load_from};
 pub use log_format::LogFormat;
 
 use crate::domain::rate_limit::{PlanLimits, RateLimit};
+use crate::domain::signature::{Form, Forms};
 
 /// All settings. Field by field explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -173,6 +174,17 @@ pub struct Export {
 #[expect(missing_docs, reason = "config/default.toml explains every key; saying it twice would drift")]
 pub struct Signature {
     pub tolerance_s: i64,
+    pub forms: Vec<FormName>,
+}
+
+/// A form of signature, by the name that `conversiond sign --form` knows it by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum FormName {
+    V1,
+    V2,
+    StandardWebhooks,
 }
 
 /// `[keys]`
@@ -228,6 +240,17 @@ impl RateSetting {
     }
 }
 
+impl Signature {
+    /// The forms that are taken at all.
+    pub fn forms(&self) -> Forms {
+        Forms::of(self.forms.iter().map(|name| match name {
+            FormName::V1 => Form::Plain,
+            FormName::V2 => Form::Bound,
+            FormName::StandardWebhooks => Form::StandardWebhooks,
+        }))
+    }
+}
+
 impl Peer {
     /// What a peer may do wrong; `None` = everything.
     pub const fn limit(&self) -> Option<RateLimit> {
@@ -259,6 +282,9 @@ impl Config {
         };
         let number = |value: usize| i128::try_from(value).unwrap_or(i128::MAX);
         within("signature.tolerance_s", self.signature.tolerance_s.into(), 30, 900)?;
+        if !self.signature.forms.contains(&FormName::V2) {
+            return Err("signature.forms must name v2: reading needs it".to_owned());
+        }
         within("keys.refresh_s", self.keys.refresh_s.into(), 1, 4)?;
         within("keys.stale_s", self.keys.stale_s.into(), 5, 3_600)?;
         within("server.keep_alive_s", self.server.keep_alive_s.into(), 1, 300)?;

@@ -13,7 +13,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use super::click_token::TokenRing;
 use super::ids::{KeyId, KeyKind, MerchantId};
 use super::merchant::{Merchant, Mode};
-use super::signature::{Covered, Digests, Form, Scheme, SignedHead, SigningKeys};
+use super::signature::{Covered, Digests, Form, Forms, Scheme, SignedHead, SigningKeys};
 
 /// How many live secrets a key has at most (rotation with overlap).
 pub const LIVE_SECRETS_MAX: usize = 2;
@@ -36,7 +36,7 @@ pub struct ApiKey {
     pub merchant: Option<Arc<Merchant>>,
     /// Where requests may come from; empty = anywhere.
     pub ip_allow: Vec<IpNet>,
-    /// Takes no signature that leaves the request's path open.
+    /// Takes the bound form of signature alone.
     pub require_v2: bool,
     /// Revoked for good.
     pub revoked: bool,
@@ -121,6 +121,8 @@ pub struct Circumstances {
     pub tolerance: TimeDelta,
     /// The client's address, proxies taken off; `None` where there is none (the command line).
     pub client: Option<IpAddr>,
+    /// The forms that the endpoint takes.
+    pub forms: Forms,
 }
 
 impl KeyDirectory {
@@ -198,7 +200,7 @@ impl KeyDirectory {
         // Whose secret it was that fitted does not matter if the key was not named. A jump here would take
         // longer one way than the other.
         let form = select_unpredictable(known, of_this_key, Err(Refusal::InvalidApiKey))?;
-        key.allows(form, head, covered, circumstances)?;
+        key.allows(form, head, circumstances)?;
         Ok(Verified { key_id: key.id.clone(), merchant: key.merchant.clone(), form, at: circumstances.now })
     }
 }
@@ -215,20 +217,27 @@ impl ApiKey {
         }
     }
 
+    /// The forms that this key may be used with. What an operator's key does is not bound to one merchant,
+    /// so such a key never takes a form that leaves the path open.
+    fn forms(&self) -> Forms {
+        match &self.merchant {
+            None => Forms::BOUND,
+            Some(merchant) => Forms::ANY.bound_if(self.require_v2 || merchant.require_v2),
+        }
+    }
+
     /// What only the rightful signer is told about.
     fn allows(
         &self,
         form: Form,
         head: &SignedHead<'_>,
-        covered: &Covered<'_>,
         circumstances: &Circumstances,
     ) -> Result<(), Refusal> {
         let skew = circumstances.now.timestamp().abs_diff(head.unix_seconds);
         if skew > circumstances.tolerance.num_seconds().unsigned_abs() {
             return Err(Refusal::TimestampOutsideTolerance { sent: head.unix_seconds });
         }
-        // Without a body a plain signature covers a timestamp alone: it would fit every GET.
-        if form != Form::Bound && (self.require_v2 || covered.body.is_empty()) {
+        if !circumstances.forms.and(self.forms()).contains(form) {
             return Err(Refusal::FormNotAllowed);
         }
         let elsewhere =

@@ -64,9 +64,16 @@ impl Fingerprint {
             .finish()
     }
 
-    /// Of any other request: over the bytes. `endpoint` stands for method and path, aliases mapped.
-    pub fn of_request(endpoint: &str, external_event_id: Option<&str>, body: &[u8]) -> Self {
-        Fields::of("request/v1").text(endpoint).maybe(external_event_id).bytes(body).finish()
+    /// Of any other request: over the bytes, and how they are to be read. `endpoint` stands for method and
+    /// path, aliases mapped. No signature binds the media type: without it here, a captured request could be
+    /// sent as another type and its answer be replayed to the rightful one.
+    pub fn of_request(
+        endpoint: &str,
+        media_type: &str,
+        external_event_id: Option<&str>,
+        body: &[u8],
+    ) -> Self {
+        Fields::of("request/v2").text(endpoint).text(media_type).maybe(external_event_id).bytes(body).finish()
     }
 }
 
@@ -117,7 +124,9 @@ mod tests {
         ] {
             assert_ne!(of(other), of(sale), "{other}");
         }
-        assert_ne!(Fingerprint::of_request("a", None, b"b"), Fingerprint::of_request("a", Some(""), b"b"));
-        assert_ne!(Fingerprint::of_request("ab", None, b""), Fingerprint::of_request("a", None, b"b"));
+        let request = Fingerprint::of_request;
+        assert_ne!(request("a", "t", None, b"b"), request("a", "t", Some(""), b"b"));
+        assert_ne!(request("ab", "", None, b""), request("a", "b", None, b""));
+        assert_ne!(request("a", "t", None, b"b"), request("a", "u", None, b"b"));
     }
 }

@@ -18,6 +18,8 @@ pub struct Merchant {
     pub attribution_window: AttributionWindow,
     /// A suspended merchant's callbacks are refused like forgeries.
     pub suspended: bool,
+    /// All of its keys take the bound form of signature alone.
+    pub require_v2: bool,
     /// Its rate-limit plan.
     pub plan: Plan,
     /// Its own rate limit, which wins over the plan's.
@@ -32,6 +34,7 @@ impl Merchant {
             currency: None,
             attribution_window: AttributionWindow::DEFAULT,
             suspended: false,
+            require_v2: false,
             plan: Plan::Enterprise,
             own_limit: None,
         }

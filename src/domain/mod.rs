@@ -27,6 +27,7 @@ pub mod reconciliation;
 pub mod repeat;
 pub mod report;
 pub mod secret;
+pub mod seen_signatures;
 pub mod signature;
 pub mod submission;
 pub mod time;

@@ -121,7 +121,9 @@ impl FromStr for OrderStatus {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(InvalidId(
+        let is_named = |status: &Self| status.as_str().eq_ignore_ascii_case(text);
+        let american = text.eq_ignore_ascii_case("canceled").then_some(Self::Cancelled);
+        Self::ALL.into_iter().find(is_named).or(american).ok_or(InvalidId(
             "one of pending, confirmed, paid, delivered, cancelled, returned, refunded, commission_approved, \
              commission_rejected",
         ))

@@ -10,7 +10,6 @@ use actix_web::http::header::HeaderMap;
 use super::error::Problem;
 use super::extract::client_of;
 use super::request_context::{CallNotes, RequestId};
-use super::routes::Endpoint;
 use super::state::AppState;
 use crate::config;
 use crate::domain::attempt::{Attempt, AttemptOutcome, Ending};
@@ -54,18 +53,18 @@ impl Reason {
 pub fn begin(
     request: &ServiceRequest,
     state: &AppState,
-    endpoint: Option<Endpoint>,
+    path: Option<(&'static str, bool)>,
     request_id: &RequestId,
     started: Duration,
 ) -> Option<Attempt> {
-    let endpoint = endpoint.filter(|endpoint| endpoint.writes && !request.method().is_safe())?;
+    let (endpoint, _) = path.filter(|(_, writes)| *writes && !request.method().is_safe())?;
     let ingest = &state.ingest;
     let now = cut_to_micros(ingest.clock.now());
     Some(Attempt {
         id: AttemptId::generate(now, ingest.entropy.as_ref()),
         started_at: now,
         started,
-        endpoint: endpoint.name,
+        endpoint,
         request_id: request_id.0.clone(),
         peer: client_of(request.request(), &state.limits.trusted_proxies),
         // What is no key id may be a secret in the wrong header: it is kept nowhere.

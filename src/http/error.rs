@@ -161,7 +161,7 @@ impl Problem {
             }
             Refusal::FormNotAllowed => Self::new(
                 Code::SignatureFormNotAllowed,
-                "This request must be signed with v2: it has no body, or the key demands it.",
+                "This request must be signed with v2: its endpoint, the key, the merchant or the service demands it.",
             ),
             Refusal::IpNotAllowed => {
                 Self::new(Code::IpNotAllowed, "The client's address is not in the key's allowlist.")

@@ -10,6 +10,7 @@ use actix_web::web::Bytes;
 use super::quota::Quota;
 use crate::domain::attempt::Attempt;
 use crate::domain::ids::{ExternalId, MerchantId, uuid_v7};
+use crate::domain::signature::Forms;
 use crate::domain::time::{Clock, Entropy};
 
 /// The request's id: the caller's, or a fresh one.
@@ -21,6 +22,8 @@ pub struct RequestId(pub String);
 pub struct CallNotes {
     /// The endpoint's name.
     pub endpoint: Option<&'static str>,
+    /// The forms of signature that the endpoint takes.
+    pub forms: Forms,
     /// The key that signed.
     pub key_id: Option<String>,
     /// Its merchant.
@@ -49,6 +52,11 @@ impl Notes {
         if let Ok(mut notes) = self.0.try_borrow_mut() {
             add(&mut notes);
         }
+    }
+
+    /// The forms of signature that the endpoint takes.
+    pub fn forms(&self) -> Forms {
+        self.0.try_borrow().map(|notes| notes.forms).unwrap_or_default()
     }
 
     /// What they hold now.

@@ -1,7 +1,7 @@
 //! What every handler can reach.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -13,6 +13,8 @@ use super::attempts::RefusedAttempts;
 use super::openapi::Description;
 use super::rate_limits::RateLimits;
 use crate::config::Config;
+use crate::domain::seen_signatures::SeenSignatures;
+use crate::domain::signature::Forms;
 use crate::ingest::Ingest;
 use crate::storage::Reader;
 use crate::system::ClockWatch;
@@ -37,6 +39,8 @@ pub struct AppState {
     pub description: Description,
     /// What merchants spend and peers do wrong.
     pub rate_limits: RateLimits,
+    /// The signatures seen of late that leave the path open.
+    pub seen_signatures: Mutex<SeenSignatures>,
     /// Bytes of bodies that may yet be held at this moment.
     pub body_bytes: Arc<Semaphore>,
     /// The same of bulk requests' bodies: a few of them must not keep out everybody.
@@ -68,6 +72,8 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
     /// How far a timestamp may lie from now.
     pub tolerance_s: i64,
+    /// The forms of signature that are taken at all.
+    pub forms: Forms,
     /// How far behind the present exports end.
     pub export_behind: TimeDelta,
     /// How long a caller may take nothing of its export.
@@ -86,6 +92,7 @@ impl HttpLimits {
             bulk_rows_max: config.ingest.bulk_rows_max,
             body_timeout: Duration::from_secs(config.server.body_timeout_s),
             tolerance_s: config.signature.tolerance_s,
+            forms: config.signature.forms(),
             export_behind: TimeDelta::seconds(config.export.behind_s.into()),
             export_stall: Duration::from_secs(config.export.stall_s),
         }

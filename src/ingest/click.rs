@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ingest, IngestError, Prepared};
+use super::{Ingest, IngestError, JSON, Prepared};
 use crate::domain::access::Verified;
 use crate::domain::attempt::Attempt;
 use crate::domain::click::{self, ClickContext, Minted};
@@ -16,8 +16,8 @@ use crate::storage::StoreError;
 pub struct ClickCall<'a> {
     /// Proof that it is authentic.
     pub verified: &'a Verified,
-    /// The key of the logical operation.
-    pub idempotency_key: Option<&'a IdempotencyKey>,
+    /// The key of the click: a captured request that is sent again is the same click.
+    pub idempotency_key: &'a IdempotencyKey,
     /// `X-External-Event-Id`: without meaning, but a key stands for it, too.
     pub external_event_id: Option<&'a str>,
     /// The journal's view of it.
@@ -51,17 +51,18 @@ impl Ingest {
             key_id: call.verified.key_id().clone(),
             answer: (call.answer)(&minted),
         };
-        let claim = call.idempotency_key.map(|key| Claim {
-            key: key.of_click(),
-            fingerprint: Fingerprint::of_request("clicks", call.external_event_id, call.body),
+        let claim = Claim {
+            key: call.idempotency_key.of_click(),
+            fingerprint: Fingerprint::of_request("clicks", JSON, call.external_event_id, call.body),
             id: call.attempt.id.to_string(),
-        });
+            bound: true,
+        };
         let merchant = click.merchant_id;
         Ok(Prepared(Submission {
             merchant,
             mode: Mode::Live,
             attempt: Attempt { merchant: Some(merchant), mode: None, ..call.attempt },
-            claim,
+            claim: Some(claim),
             delivery: None,
             content: Arc::new(Content::Click(recording)),
             render: call.render,

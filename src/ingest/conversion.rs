@@ -1,7 +1,7 @@
 //! One event: parse, check the token, make it ready for the writer.
 
 use super::entry::{EntryMaker, text_of};
-use super::{Call, Ingest, IngestError, Prepared};
+use super::{Call, Ingest, IngestError, JSON, Prepared};
 use crate::domain::event::{self, Dialect, FieldError, ParseContext, Rejection};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::submission::Content;
@@ -19,7 +19,7 @@ impl Ingest {
         }
         // A webhook's topic and delivery id belong to what its key stands for; an event stands alone.
         let fingerprint = match call.delivery {
-            Some((id, topic)) => Fingerprint::of_request(topic, Some(id), call.body),
+            Some((id, topic)) => Fingerprint::of_request(topic, JSON, Some(id), call.body),
             None => Fingerprint::of_event(&callback),
         };
         let entry = maker.event(callback, &text_of(call.body), call.idempotency_key.clone());

@@ -45,6 +45,9 @@ pub struct Ingest {
     pub signing: Arc<SigningParameters>,
 }
 
+/// The media type of every body that is one JSON text.
+const JSON: &str = "application/json";
+
 /// A verified merchant's request, not yet parsed.
 pub struct Call<'a> {
     /// Proof that it is authentic.
@@ -53,6 +56,10 @@ pub struct Call<'a> {
     pub merchant: &'a Arc<Merchant>,
     /// The key of the logical operation.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether that key is its signer's, and not put there by somebody who captured the request.
+    pub key_bound: bool,
+    /// Whether the delivery id is.
+    pub id_bound: bool,
     /// `X-External-Event-Id`, on whatever endpoint: a key stands for it, too.
     pub external_event_id: Option<&'a str>,
     /// A webhook's delivery id and topic.
@@ -123,13 +130,29 @@ impl Prepared {
 impl Call<'_> {
     /// The submission of this request. `fingerprint` is of what its idempotency key stands for.
     fn submit(self, content: Content, fingerprint: impl FnOnce() -> Fingerprint) -> Prepared {
-        let Call { verified, merchant, idempotency_key, delivery, attempt, body, render, .. } = self;
-        let claim =
-            idempotency_key.map(|key| Claim { key, fingerprint: fingerprint(), id: attempt.id.to_string() });
+        let Call {
+            verified,
+            merchant,
+            idempotency_key,
+            key_bound,
+            id_bound,
+            delivery,
+            attempt,
+            body,
+            render,
+            ..
+        } = self;
+        let claim = idempotency_key.map(|key| Claim {
+            key,
+            fingerprint: fingerprint(),
+            id: attempt.id.to_string(),
+            bound: key_bound,
+        });
         let delivery = delivery.map(|(id, topic)| Delivery {
             id: id.to_owned(),
             topic,
-            fingerprint: Fingerprint::of_request(topic, None, body),
+            fingerprint: Fingerprint::of_request(topic, JSON, None, body),
+            bound: id_bound,
         });
         let (merchant, mode) = (merchant.id, verified.mode());
         let content = Arc::new(content);

@@ -1,7 +1,7 @@
 //! An order's status (contract 6.3), told by the merchant's backend or its webhooks.
 
 use super::entry::{EntryMaker, text_of};
-use super::{Call, Ingest, IngestError, Prepared};
+use super::{Call, Ingest, IngestError, JSON, Prepared};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::order_status::{self, StatusSource};
 use crate::domain::submission::Content;
@@ -14,6 +14,6 @@ impl Ingest {
         let entry = maker.status(report, &text_of(call.body));
         let (body, id) = (call.body, call.external_event_id);
         let endpoint = call.delivery.map_or("order-status", |(_, topic)| topic);
-        Ok(call.submit(Content::One(entry), || Fingerprint::of_request(endpoint, id, body)))
+        Ok(call.submit(Content::One(entry), || Fingerprint::of_request(endpoint, JSON, id, body)))
     }
 }

@@ -4,8 +4,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text, Timestamp};
 
 use super::batch_insert::batch_insert;
+use super::schema::external_events;
 use super::time_column::TimeColumn;
 use super::{AnyConnection, StoreError};
+use crate::domain::merchant::Mode;
 
 /// A delivery on its way in.
 pub struct DeliveryRow<'a> {
@@ -62,4 +64,21 @@ pub fn take(connection: &mut AnyConnection, rows: &[DeliveryRow<'_>]) -> Result<
             by_id.remove(&id).ok_or_else(|| StoreError::Refused("a delivery that is not there".to_owned()))
         })
         .collect()
+}
+
+/// Forgets a delivery id, if one of these attempts was the first to take it.
+pub fn give_back(
+    connection: &mut AnyConnection,
+    merchant_id: &str,
+    mode: Mode,
+    id: &str,
+    takers: &[String],
+) -> Result<(), StoreError> {
+    let row = external_events::table
+        .filter(external_events::merchant_id.eq(merchant_id))
+        .filter(external_events::mode.eq(mode.as_str()))
+        .filter(external_events::external_event_id.eq(id))
+        .filter(external_events::attempt_id.eq_any(takers));
+    diesel::delete(row).execute(connection)?;
+    Ok(())
 }

@@ -36,6 +36,8 @@ pub struct Changes {
     pub attribution_window: Option<AttributionWindow>,
     /// Whether its callbacks are refused.
     pub suspended: Option<bool>,
+    /// Whether its keys take the bound form of signature alone.
+    pub require_v2: Option<bool>,
 }
 
 impl Changes {
@@ -47,6 +49,7 @@ impl Changes {
             && self.currency.is_none()
             && self.attribution_window.is_none()
             && self.suspended.is_none()
+            && self.require_v2.is_none()
     }
 }
 
@@ -62,6 +65,7 @@ struct Row {
     created_at: NaiveDateTime,
     rate_per_s: Option<i32>,
     burst: Option<i32>,
+    require_v2: bool,
 }
 
 #[derive(AsChangeset)]
@@ -75,6 +79,7 @@ struct ChangedColumns {
     // Some(None) writes NULL.
     rate_per_s: Option<Option<i32>>,
     burst: Option<Option<i32>>,
+    require_v2: Option<bool>,
 }
 
 /// Adds a merchant.
@@ -89,6 +94,7 @@ pub fn create(connection: &mut AnyConnection, account: &Account) -> Result<(), S
         created_at: account.created_at.naive_utc(),
         rate_per_s: account.merchant.own_limit.map(|limit| column(limit.rate_per_s())),
         burst: account.merchant.own_limit.map(|limit| column(limit.burst())),
+        require_v2: account.merchant.require_v2,
     };
     connection.write(|c| {
         diesel::insert_into(merchants::table).values(row).execute(c)?;
@@ -106,6 +112,7 @@ pub fn change(connection: &mut AnyConnection, id: MerchantId, changes: &Changes)
         suspended: changes.suspended,
         rate_per_s: changes.own_limit.map(|own| own.map(|limit| column(limit.rate_per_s()))),
         burst: changes.own_limit.map(|own| own.map(|limit| column(limit.burst()))),
+        require_v2: changes.require_v2,
     };
     let row = merchants::table.filter(merchants::merchant_id.eq(id.to_string()));
     connection.write(|c| Ok(diesel::update(row).set(columns).execute(c)? == 1))
@@ -153,6 +160,7 @@ impl Row {
                 currency,
                 attribution_window: AttributionWindow::from_days(self.attribution_window_days.into()).ok()?,
                 suspended: self.suspended,
+                require_v2: self.require_v2,
                 plan: self.plan.parse().ok()?,
                 own_limit: RateLimit::of(rate_per_s, burst),
             },

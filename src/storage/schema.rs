@@ -12,6 +12,7 @@ diesel::table! {
         created_at -> Timestamp,
         rate_per_s -> Nullable<Integer>,
         burst -> Nullable<Integer>,
+        require_v2 -> Bool,
     }
 }
 

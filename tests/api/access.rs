@@ -158,7 +158,9 @@ on_both_databases! {
         let operator = service.setup().key(KeyKind::Operator, None);
         eventually("the key is known", async || operator.get(PATH).await.status != 401).await;
         operator.get(PATH).await.expect_problem(403, "forbidden");
-        operator.post(&json!({"event_name": "lead", "external_id": "L-1"})).await.expect_problem(403, "forbidden");
+        let lead = json!({"event_name": "lead", "external_id": "L-1"});
+        operator.post_under("k", &lead).await.expect_problem(403, "forbidden");
+        operator.post(&lead).await.expect_problem(401, "signature_form_not_allowed");
         assert_eq!(service.count_events(), 0);
     }
 

@@ -44,9 +44,9 @@ pub fn click_to(merchant: MerchantId, destination: &str) -> Value {
     click
 }
 
-/// Posts a click.
+/// Posts a click, under a key of its own.
 pub async fn post(caller: &Caller, body: &Value) -> Answer {
-    post_as(caller, Form::Plain, body).await
+    post_under(caller, &uuid::Uuid::new_v4().to_string(), body).await
 }
 
 async fn post_as(caller: &Caller, form: Form, body: &Value) -> Answer {
@@ -192,33 +192,34 @@ on_both_databases! {
         }
         post(&operator, &json!([])).await.expect_errors(&[" wrong_type"]);
         let twice = format!(r#"{{"merchant_id":"{merchant}","merchant_id":"{merchant}"}}"#);
-        let headers = operator.headers(Form::Plain, "POST", CLICKS, twice.as_bytes());
-        operator.send("POST", CLICKS, twice.as_bytes(), &headers).await.expect_problem(400, "malformed_json");
+        operator.post_to(CLICKS, "k", &twice, unix_now()).await.expect_problem(400, "malformed_json");
         assert_eq!((service.count("clicks"), service.count("idempotency_keys")), (0, 0));
     }
 
-    async fn only_an_operators_key_signs_a_click_in_any_of_the_three_forms(backend: Backend) {
+    async fn only_an_operators_key_signs_a_click_and_only_in_the_bound_form(backend: Backend) {
         let (service, operator) = start(backend, "").await;
         let body = click(service.merchant);
-        for form in [Form::Bound, Form::Plain, Form::StandardWebhooks] {
-            assert_eq!(post_as(&operator, form, &body).await.status, 201, "{form:?}");
+        assert_eq!(post(&operator, &body).await.status, 201);
+        for form in [Form::Plain, Form::StandardWebhooks] {
+            post_as(&operator, form, &body).await.expect_problem(401, "signature_form_not_allowed");
         }
+        post_as(&operator, Form::Bound, &body).await.expect_problem(400, "idempotency_key_malformed");
         let forger = Caller { secret: service.caller.secret.clone(), ..operator.clone() };
         let stranger = Caller { key_id: "ak_op_000000000000000000000000".to_owned(), ..operator.clone() };
         for form in [Form::Bound, Form::Plain, Form::StandardWebhooks] {
             post_as(&forger, form, &body).await.expect_problem(401, "unauthorized");
             post_as(&stranger, form, &body).await.expect_problem(401, "unauthorized");
-            post_as(&service.caller, form, &body).await.expect_problem(403, "forbidden");
         }
+        post_as(&service.caller, Form::Bound, &body).await.expect_problem(403, "forbidden");
         operator.send("POST", CLICKS, b"{}", &[]).await.expect_problem(401, "unauthorized");
         // Whose key it is comes before what is in the body.
         post(&service.caller, &json!({})).await.expect_problem(403, "forbidden");
         let bound = operator.headers(Form::Bound, "POST", CLICKS, b"");
         operator.send("POST", CLICKS, b"", &bound).await.expect_problem(400, "malformed_request");
-        let mut plain = operator.headers(Form::Plain, "POST", CLICKS, b"{}");
-        plain.push(("Content-Type".to_owned(), "text/plain".to_owned()));
-        operator.send("POST", CLICKS, b"{}", &plain).await.expect_problem(415, "unsupported_media_type");
-        assert_eq!(service.count("clicks"), 3);
+        let mut text = operator.headers(Form::Bound, "POST", CLICKS, b"{}");
+        text.push(("Content-Type".to_owned(), "text/plain".to_owned()));
+        operator.send("POST", CLICKS, b"{}", &text).await.expect_problem(415, "unsupported_media_type");
+        assert_eq!(service.count("clicks"), 1);
     }
 
     async fn an_operator_has_no_rate_limit_but_its_peers_failures_count(backend: Backend) {

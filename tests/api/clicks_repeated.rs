@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::clicks::{CLICKS, click, click_to, post, post_under, sale, start};
+use crate::support::caller::unix_now;
 use crate::support::{Backend, eventually, on_both_databases};
 
 on_both_databases! {
@@ -19,7 +20,7 @@ on_both_databases! {
         }
         post_under(&operator, "k", &click(service.merchant)).await.expect_problem(422, "idempotency_key_mismatch");
         assert_eq!(service.count("clicks"), 1);
-        // Without a key, or under another one, it is another click.
+        // Under another key it is another click.
         for other in [post(&operator, &body).await, post_under(&operator, "k2", &body).await] {
             assert_eq!(other.status, 201);
             assert_ne!((other.at("/click_id"), other.at("/nim_ct")), (first.at("/click_id"), first.at("/nim_ct")));
@@ -27,7 +28,7 @@ on_both_databases! {
         // What was refused leaves its key.
         post_under(&operator, "k3", &json!({})).await.expect_problem(422, "validation_failed");
         assert_eq!(post_under(&operator, "k3", &body).await.status, 201);
-        assert_eq!((service.count("clicks"), service.count("idempotency_keys")), (4, 3));
+        assert_eq!((service.count("clicks"), service.count("idempotency_keys")), (4, 4));
     }
 
     async fn an_operators_key_never_meets_a_merchants(backend: Backend) {
@@ -48,13 +49,20 @@ on_both_databases! {
         assert_eq!((of_other.status, of_other.is_replayed()), (201, false));
     }
 
-    async fn the_webhook_id_is_the_key_of_a_click_without_one(backend: Backend) {
+    async fn a_captured_request_sent_again_is_the_same_click(backend: Backend) {
         let (service, operator) = start(backend, "").await;
         let text = click(service.merchant).to_string();
-        let headers = operator.headers(Form::StandardWebhooks, "POST", CLICKS, text.as_bytes());
+        let mut headers = operator.headers_at(Form::Bound, "POST", CLICKS, text.as_bytes(), unix_now(), "k");
+        headers.push(("Idempotency-Key".to_owned(), "k".to_owned()));
         let first = operator.send("POST", CLICKS, text.as_bytes(), &headers).await;
-        let again = operator.send("POST", CLICKS, text.as_bytes(), &headers).await;
-        assert_eq!((again.status, &again.text, again.is_replayed()), (201, &first.text, true));
+        for _ in 0..20 {
+            let again = operator.send("POST", CLICKS, text.as_bytes(), &headers).await;
+            assert_eq!((again.status, &again.text, again.is_replayed()), (201, &first.text, true));
+        }
+        assert_eq!(service.count("clicks"), 1);
+        // The key is under the signature.
+        headers.last_mut().unwrap().1 = "other".to_owned();
+        operator.send("POST", CLICKS, text.as_bytes(), &headers).await.expect_problem(401, "unauthorized");
         assert_eq!(service.count("clicks"), 1);
     }
 

@@ -30,6 +30,7 @@ mod described;
 mod exports;
 mod exports_followed;
 mod exports_limits;
+mod forms;
 mod idempotency;
 mod isolation;
 mod key_expiry;

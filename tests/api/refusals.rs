@@ -9,7 +9,7 @@ use conversiond::domain::click_token::TokenRing;
 use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
 use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
-use conversiond::domain::signature::{Covered, Digests, Form, RequestHeaders, SigningKeys, sign};
+use conversiond::domain::signature::{Covered, Digests, Form, Forms, RequestHeaders, SigningKeys, sign};
 use conversiond::domain::time::Clock as _;
 use conversiond::keyring::KeyRequest;
 use conversiond::storage::keys;
@@ -156,7 +156,12 @@ impl Keys {
             webhook_signature: value("webhook-signature"),
             ..RequestHeaders::default()
         };
-        let circumstances = Circumstances { now, tolerance: TimeDelta::seconds(300), client: Some(client) };
+        let circumstances = Circumstances {
+            now,
+            tolerance: TimeDelta::seconds(300),
+            client: Some(client),
+            forms: Forms::ANY,
+        };
         self.directory.judge(&headers.parse().unwrap(), &covered(BODY), &Digests::of(BODY), &circumstances)
     }
 }

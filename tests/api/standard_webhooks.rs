@@ -8,7 +8,7 @@ use conversiond::domain::click_token::TokenRing;
 use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
 use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
-use conversiond::domain::signature::{Covered, Digests, Form, RequestHeaders, SigningKeys, sign};
+use conversiond::domain::signature::{Covered, Digests, Form, Forms, RequestHeaders, SigningKeys, sign};
 use conversiond::system::SystemEntropy;
 use serde_json::json;
 use standardwebhooks::Webhook;
@@ -82,7 +82,8 @@ impl Judge {
     /// The form in which a request is accepted, if it is.
     fn accepts(&self, headers: &RequestHeaders<'_>, covered: &Covered<'_>) -> Option<Form> {
         let now: DateTime<Utc> = DateTime::from_timestamp(NOW, 0).unwrap();
-        let circumstances = Circumstances { now, tolerance: TimeDelta::seconds(300), client: None };
+        let circumstances =
+            Circumstances { now, tolerance: TimeDelta::seconds(300), client: None, forms: Forms::ANY };
         let head = headers.parse().ok()?;
         let verified =
             self.directory.judge(&head, covered, &Digests::of(covered.body), &circumstances).ok()?;

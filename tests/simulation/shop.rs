@@ -126,7 +126,7 @@ impl Shop {
             .map(|recording| Entry { event: Some(recording), status: None })
             .collect();
         let whole = wish.orders.join(",") + &wish.amount.to_string();
-        let fingerprint = Fingerprint::of_request("conversions", None, whole.as_bytes());
+        let fingerprint = Fingerprint::of_request("conversions", "application/json", None, whole.as_bytes());
         let content = match <[Entry; 1]>::try_from(entries) {
             Ok([entry]) => Content::One(entry),
             Err(entries) => Content::Bulk(
@@ -143,7 +143,7 @@ impl Shop {
             merchant: merchant.id,
             mode: Mode::Live,
             attempt: self.attempt(attempt_id, merchant.id),
-            claim: key.map(|key| Claim { key, fingerprint, id: attempt_id.to_string() }),
+            claim: key.map(|key| Claim { key, fingerprint, id: attempt_id.to_string(), bound: true }),
             delivery: None,
             content: Arc::new(content),
             render: Arc::new(Words),

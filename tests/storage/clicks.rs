@@ -67,8 +67,8 @@ fn click(number: u128, clicked_at: DateTime<Utc>) -> Submission {
 /// The same under a key that stands for these words.
 fn under(mut submission: Submission, key: &str, words: &str) -> Submission {
     let key = IdempotencyKey::parse(key).unwrap().of_click();
-    let fingerprint = Fingerprint::of_request("clicks", None, words.as_bytes());
-    submission.claim = Some(Claim { key, fingerprint, id: submission.attempt.id.to_string() });
+    let fingerprint = Fingerprint::of_request("clicks", "application/json", None, words.as_bytes());
+    submission.claim = Some(Claim { key, fingerprint, id: submission.attempt.id.to_string(), bound: true });
     submission
 }
 

@@ -110,7 +110,7 @@ pub fn keyed(mut submission: Submission, key: &str) -> Submission {
     let key = IdempotencyKey::parse(key).unwrap();
     let event = Recording { idempotency_key: Some(key.clone()), ..event.clone() };
     let fingerprint = Fingerprint::of_event(&event.callback);
-    submission.claim = Some(Claim { key, fingerprint, id: submission.attempt.id.to_string() });
+    submission.claim = Some(Claim { key, fingerprint, id: submission.attempt.id.to_string(), bound: true });
     submission.content = Arc::new(Content::One(Entry { event: Some(event), status: status.clone() }));
     submission
 }

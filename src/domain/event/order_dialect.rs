@@ -5,6 +5,7 @@ use super::parse::ParseContext;
 use super::{Callback, Dialect, Event, Sale};
 use crate::domain::json::Object;
 use crate::domain::money::Money;
+use crate::domain::order_status::OrderStatus;
 
 /// Reads the object, or notes what is wrong with it.
 pub fn read(object: &Object<'_>, context: &ParseContext, errors: &Errors) -> Option<Callback> {
@@ -17,7 +18,7 @@ pub fn read(object: &Object<'_>, context: &ParseContext, errors: &Errors) -> Opt
     let product_id = top.id("externalProductId");
     let coupon_code = top.id("couponCode");
     let metadata = top.metadata("metadata");
-    let order_status = top.order_status("orderStatus");
+    let order_status = status(&top);
     let sale = Sale { order: order?, external_id: None, value: value?, product_id, coupon_code };
     Some(Callback {
         event: Event::Sale(sale),
@@ -27,6 +28,16 @@ pub fn read(object: &Object<'_>, context: &ParseContext, errors: &Errors) -> Opt
         metadata,
         order_status,
     })
+}
+
+/// `orderStatus`, or its alias `status`: `/order-status` reads `status`, so a body means the same there and
+/// here, wherever somebody else sends it.
+fn status(top: &Fields<'_, '_>) -> Option<OrderStatus> {
+    let (own, alias) = (top.order_status("orderStatus"), top.order_status("status"));
+    if own.zip(alias).is_some_and(|(own, alias)| own != alias) {
+        top.error("status", "conflict", "differs from orderStatus");
+    }
+    own.or(alias)
 }
 
 fn money(top: &Fields<'_, '_>, context: &ParseContext) -> Option<Money> {

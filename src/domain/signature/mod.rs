@@ -4,11 +4,13 @@
 //! Whether a request's signature is *right* is judged in [`super::access`], beside the keys.
 
 pub mod diagnosis;
+mod forms;
 mod headers;
 mod idempotency_key;
 mod mac;
 mod sign;
 
+pub use forms::Forms;
 pub use headers::{HeaderError, RequestHeaders, Scheme, SignedHead};
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use mac::{Covered, Digests, SigningKeys, hmac_sha256};

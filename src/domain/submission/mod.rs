@@ -139,6 +139,9 @@ pub struct Claim {
     pub fingerprint: Fingerprint,
     /// Names this claim among all.
     pub id: String,
+    /// Whether the key is its signer's. Else somebody who captured the request has sent it again under a key
+    /// that its merchant may be yet to use: then only something new stays under the key.
+    pub bound: bool,
 }
 
 /// A webhook's delivery, unique per merchant and mode for ever (contract section 6.4).
@@ -150,6 +153,9 @@ pub struct Delivery {
     pub topic: &'static str,
     /// Over topic and body.
     pub fingerprint: Fingerprint,
+    /// Whether the id is its signer's. Else only a delivery that brings something new takes it, as with
+    /// [`Claim::bound`].
+    pub bound: bool,
 }
 
 impl Submission {

@@ -29,6 +29,10 @@ pub struct MerchantCall {
     pub merchant: Arc<Merchant>,
     /// The key of the logical operation: the header's, else the `webhook-id`.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether that key is its signer's.
+    pub key_bound: bool,
+    /// Whether `external_event_id` is.
+    pub id_bound: bool,
     /// `X-External-Event-Id`.
     pub external_event_id: Option<String>,
     /// The body as received.
@@ -75,7 +79,7 @@ impl FromRequest for BooksCall {
 
 /// A merchant's limit comes after the proof: a forger cannot spend it.
 fn accept(request: &HttpRequest, state: &AppState, proven: Proven) -> Result<MerchantCall, Problem> {
-    let Proven { verified, idempotency_key, external_event_id, body } = proven;
+    let Proven { verified, idempotency_key, key_bound, id_bound, external_event_id, body } = proven;
     let Some(merchant) = verified.merchant().cloned() else {
         return Err(Problem::new(Code::Forbidden, "An operator's key is not for merchants' endpoints."));
     };
@@ -85,7 +89,16 @@ fn accept(request: &HttpRequest, state: &AppState, proven: Proven) -> Result<Mer
         outcome?;
     }
     let Body { bytes: body, permit: _memory } = body;
-    Ok(MerchantCall { verified, merchant, idempotency_key, external_event_id, body, _memory })
+    Ok(MerchantCall {
+        verified,
+        merchant,
+        idempotency_key,
+        key_bound,
+        id_bound,
+        external_event_id,
+        body,
+        _memory,
+    })
 }
 
 impl MerchantCall {
@@ -125,6 +138,8 @@ impl MerchantCall {
             verified: &self.verified,
             merchant: &self.merchant,
             idempotency_key: self.idempotency_key.clone(),
+            key_bound: self.key_bound,
+            id_bound: self.id_bound,
             external_event_id: self.external_event_id.as_deref(),
             delivery: None,
             attempt: Attempt { merchant, mode, ..attempt },

@@ -38,7 +38,7 @@ impl FromRequest for OperatorCall {
 }
 
 fn accept(request: &HttpRequest, _: &AppState, proven: Proven) -> Result<OperatorCall, Problem> {
-    let Proven { verified, idempotency_key, external_event_id, body } = proven;
+    let Proven { verified, idempotency_key, external_event_id, body, .. } = proven;
     if let Some(merchant) = verified.merchant() {
         note(request, |notes| notes.merchant_id = Some(merchant.id));
         return Err(Problem::new(Code::Forbidden, "A merchant's key is not for the operator's endpoints."));
@@ -58,11 +58,17 @@ impl OperatorCall {
         use_case: impl FnOnce(ClickCall<'a>) -> Result<Prepared, IngestError>,
     ) -> Result<Prepared, Problem> {
         let body = media_type::json(request, &self.body)?;
+        let idempotency_key = self.idempotency_key.as_ref().ok_or_else(|| {
+            Problem::new(
+                Code::IdempotencyKeyMalformed,
+                "A click needs an Idempotency-Key: by it a repeat of the request is the same click.",
+            )
+        })?;
         let attempt = noted(request).attempt;
         let attempt = attempt.ok_or_else(|| Problem::new(Code::InternalError, "The path is not set up."))?;
         let prepared = use_case(ClickCall {
             verified: &self.verified,
-            idempotency_key: self.idempotency_key.as_ref(),
+            idempotency_key,
             external_event_id: self.external_event_id.as_deref(),
             attempt,
             body,

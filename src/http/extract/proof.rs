@@ -4,9 +4,10 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::PoisonError;
 
 use actix_web::dev::Payload;
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpMessage as _, HttpRequest, web};
 use chrono::TimeDelta;
 
 use super::body::{self, Body, BodyRoom};
@@ -14,9 +15,9 @@ use super::client::client_of;
 use super::headers::{external_event_id, idempotency_key, signature_headers};
 use crate::domain::access::{Circumstances, Verified};
 use crate::domain::ids::KeyId;
-use crate::domain::signature::{Covered, Digests, IdempotencyKey, Scheme, SignedHead};
+use crate::domain::signature::{Covered, Digests, Form, IdempotencyKey, Scheme, SignedHead};
 use crate::http::error::{Code, Problem};
-use crate::http::request_context::note;
+use crate::http::request_context::{Notes, note};
 use crate::http::state::AppState;
 
 /// A call on its way out of a request.
@@ -28,6 +29,10 @@ pub struct Proven {
     pub verified: Verified,
     /// The key of the logical operation: the header's, else the `webhook-id`.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// Whether that key is its signer's: the signature binds it, or never came with another one.
+    pub key_bound: bool,
+    /// The same of `external_event_id`.
+    pub id_bound: bool,
     /// `X-External-Event-Id`.
     pub external_event_id: Option<String>,
     /// The body as received.
@@ -99,11 +104,26 @@ async fn prove(
         body: &body.bytes,
     };
     let verified = judge(request, state, &head, (&covered, &digests), client)?;
+    let captured = verified.form() != Form::Bound && is_captured(&head, &covered, &digests, state);
+    let mut key_bound = !captured;
     if let (None, Scheme::StandardWebhooks { id, .. }) = (&idempotency_key, &head.scheme) {
         idempotency_key = IdempotencyKey::from_webhook_id(id).ok();
+        key_bound = true;
     }
     let external_event_id = Some(covered.external_event_id).filter(|id| !id.is_empty()).map(str::to_owned);
-    Ok(Proven { verified, idempotency_key, external_event_id, body })
+    Ok(Proven { verified, idempotency_key, key_bound, id_bound: !captured, external_event_id, body })
+}
+
+/// Whether a signature that does not bind them came with another path, key or delivery id before.
+fn is_captured(head: &SignedHead<'_>, covered: &Covered<'_>, digests: &Digests, state: &AppState) -> bool {
+    let message = match &head.scheme {
+        Scheme::StandardWebhooks { id, .. } => Some(*id),
+        Scheme::Hex { .. } => None,
+    };
+    let signed = (head.key_id, message, head.timestamp, digests.body_sha256());
+    let unbound = (covered.target, covered.idempotency_key, covered.external_event_id);
+    let mut seen = state.seen_signatures.lock().unwrap_or_else(PoisonError::into_inner);
+    seen.is_captured(signed, unbound, state.ingest.clock.monotonic())
 }
 
 fn judge(
@@ -118,11 +138,15 @@ fn judge(
         return Err(Problem::new(Code::ClockUnreliable, detail));
     };
     let directory = state.ingest.keyring.current()?;
+    let endpoint = request.extensions().get::<Notes>().map(Notes::forms).unwrap_or_default();
+    let forms = endpoint.and(state.limits.forms);
     let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
-    directory.judge(head, covered, digests, &Circumstances { now, tolerance, client }).map_err(|refusal| {
-        // What is no key id may be a secret in the wrong header: it is logged nowhere.
-        let named = head.key_id.parse::<KeyId>().ok();
-        note(request, |notes| notes.key_id = named.map(|key| key.to_string()));
-        Problem::refused(refusal, now, state.limits.tolerance_s)
-    })
+    directory.judge(head, covered, digests, &Circumstances { now, tolerance, client, forms }).map_err(
+        |refusal| {
+            // What is no key id may be a secret in the wrong header: it is logged nowhere.
+            let named = head.key_id.parse::<KeyId>().ok();
+            note(request, |notes| notes.key_id = named.map(|key| key.to_string()));
+            Problem::refused(refusal, now, state.limits.tolerance_s)
+        },
+    )
 }

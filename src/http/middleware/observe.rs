@@ -11,13 +11,14 @@ use actix_web::{Error, HttpMessage as _, web};
 use tracing::Instrument as _;
 
 use super::precheck::precheck;
+use crate::domain::signature::Forms;
 use crate::http::attempts::{Reason, begin};
 use crate::http::connection::Connection;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::drain;
 use crate::http::problem_response::unnamed;
 use crate::http::request_context::{CallNotes, Notes, RequestId};
-use crate::http::routes::endpoint_of;
+use crate::http::routes::{Endpoint, named};
 use crate::http::state::AppState;
 use crate::telemetry::OutcomeLabels;
 
@@ -33,16 +34,19 @@ pub async fn observe(
     let id = RequestId::of(request.headers(), ingest.clock.as_ref(), ingest.entropy.as_ref());
     request.extensions_mut().insert(id.clone());
     let started = ingest.clock.monotonic();
-    let endpoint = request.match_pattern().and_then(|path| endpoint_of(&path));
+    let pattern = request.match_pattern();
+    let endpoint = pattern.as_deref().and_then(|path| Endpoint::of(request.method().as_str(), path));
+    let path = pattern.as_deref().and_then(named);
     let notes = Notes::default();
     notes.add(|notes| {
-        notes.endpoint = endpoint.map(|endpoint| endpoint.name);
-        notes.attempt = begin(&request, &state, endpoint, &id, started);
+        notes.endpoint = path.map(|(name, _)| name);
+        notes.forms = endpoint.map_or(Forms::BOUND, |endpoint| endpoint.signed.forms());
+        notes.attempt = begin(&request, &state, path, &id, started);
     });
     request.extensions_mut().insert(notes.clone());
     let count = Count::begin(&state, &notes, started);
     let span = tracing::error_span!("request", request_id = %id.0);
-    let response = answer(request, next, &state).instrument(span.clone()).await?;
+    let response = answer(request, next, &state, endpoint).instrument(span.clone()).await?;
     let problem = problem_of(&response);
     let notes = notes.read();
     let elapsed = ingest.clock.monotonic().saturating_sub(count.started);
@@ -61,6 +65,7 @@ async fn answer(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
     state: &AppState,
+    endpoint: Option<&Endpoint>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let connection = request.request().conn_data::<Connection>().cloned().unwrap_or_default();
     if connection.is_condemned() {
@@ -73,7 +78,7 @@ async fn answer(
     if request.head().connection_type() != ConnectionType::KeepAlive {
         connection.condemn();
     }
-    let response = match precheck(&request, &state.limits) {
+    let response = match precheck(&request, &state.limits, endpoint) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(problem) => {
             // A body that does not tell its end is not read: what follows it is never answered.

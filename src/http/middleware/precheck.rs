@@ -4,10 +4,16 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::header;
 
 use crate::http::error::{Code, Problem};
+use crate::http::routes::Endpoint;
 use crate::http::state::HttpLimits;
 
-/// Refuses what no endpoint takes: a large head, a body without a length, a WebSocket, an encoded body.
-pub fn precheck(request: &ServiceRequest, limits: &HttpLimits) -> Result<(), Problem> {
+/// Refuses what no endpoint takes: a large head, a body without a length, a WebSocket, an encoded body,
+/// a body on a GET.
+pub fn precheck(
+    request: &ServiceRequest,
+    limits: &HttpLimits,
+    endpoint: Option<&Endpoint>,
+) -> Result<(), Problem> {
     let headers = request.headers();
     if head_bytes(request) > limits.headers_bytes_max {
         let detail = format!("The head may have {} bytes.", limits.headers_bytes_max);
@@ -32,7 +38,18 @@ pub fn precheck(request: &ServiceRequest, limits: &HttpLimits) -> Result<(), Pro
             "Content-Encoding is not taken: send the body as it is.",
         ));
     }
+    // What a GET asks for stands in its target alone. A body could only be somebody else's, whose signature
+    // is to pass for one of the GET.
+    if endpoint.is_some_and(|endpoint| endpoint.method == "GET") && has_body(request) {
+        return Err(Problem::new(Code::MalformedRequest, "A GET has no body."));
+    }
     Ok(())
+}
+
+/// Whether a body is announced; a length that is no number announces one, too.
+fn has_body(request: &ServiceRequest) -> bool {
+    let lengths = request.headers().get_all(header::CONTENT_LENGTH);
+    lengths.into_iter().any(|length| length.as_bytes().iter().any(|digit| *digit != b'0'))
 }
 
 /// About what the head took on the wire: lines with their separators.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::examples::Example;
 use super::headers;
 use super::problems::{self, Cause};
-use super::security::Signed;
+use crate::http::routes::{Endpoint, Signed};
 
 /// An operation, as its file in `operations/` tells it.
 pub struct Operation {
@@ -22,8 +22,6 @@ pub struct Operation {
     pub summary: &'static str,
     /// What a caller must know.
     pub description: String,
-    /// How its requests are signed.
-    pub signed: Signed,
     /// What can go wrong.
     pub causes: &'static [Cause],
     /// What it takes besides its body.
@@ -117,9 +115,12 @@ impl Tag {
 impl Operation {
     /// The operation as an object of the document.
     pub fn into_object(self) -> OperationObject {
+        // The bound form of an unknown endpoint: none is, tests compare the two tables.
+        let signed =
+            Endpoint::of(&self.method.to_uppercase(), self.path).map_or(Signed::Bound, |row| row.signed);
         let mut responses = problems::responses(self.causes);
         for answer in &self.answers {
-            let object = answer.object(self.signed.is_limited());
+            let object = answer.object(signed.is_limited());
             match responses.get_mut(&answer.status.to_string()).and_then(|there| there.get_mut("content")) {
                 Some(Value::Object(there)) => there.extend(answer.contents()),
                 _ => drop(responses.insert(answer.status.to_string(), object)),
@@ -131,7 +132,7 @@ impl Operation {
             operation_id: self.id,
             summary: self.summary,
             description: self.description,
-            security: self.signed.requirements(),
+            security: signed.requirements(),
             parameters: self.parameters,
             request_body: (!self.bodies.is_empty()).then(|| json!({ "required": true, "content": bodies })),
             responses,

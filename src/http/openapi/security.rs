@@ -2,18 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// What an operation's requests must be signed with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signed {
-    /// Any of the three forms.
-    AnyForm,
-    /// The bound form: there is no body that the other forms could bind.
-    Bound,
-    /// Any of the three forms, with an operator's key.
-    ByOperator,
-    /// Nothing.
-    No,
-}
+use crate::http::routes::Signed;
 
 /// The three headers' sets, each a conjunction of schemes.
 const HEX: [&str; 3] = ["KeyId", "Timestamp", "Signature"];
@@ -22,21 +11,14 @@ const STANDARD_WEBHOOKS: [&str; 4] = ["KeyId", "WebhookId", "WebhookTimestamp", 
 
 const OPERATORS_HEX: [&str; 3] = ["OperatorKeyId", "Timestamp", "Signature"];
 const OPERATORS_NIM: [&str; 3] = ["OperatorKeyId", "NimTimestamp", "NimSignature"];
-const OPERATORS_STANDARD_WEBHOOKS: [&str; 4] =
-    ["OperatorKeyId", "WebhookId", "WebhookTimestamp", "WebhookSignature"];
 
 impl Signed {
-    /// Whether a merchant's rate limit holds for it.
-    pub const fn is_limited(self) -> bool {
-        matches!(self, Self::AnyForm | Self::Bound)
-    }
-
     /// The operation's `security`.
     pub fn requirements(self) -> Vec<Value> {
         let sets: &[&[&str]] = match self {
             Self::AnyForm => &[&HEX, &STANDARD_WEBHOOKS, &NIM],
             Self::Bound => &[&HEX, &NIM],
-            Self::ByOperator => &[&OPERATORS_HEX, &OPERATORS_STANDARD_WEBHOOKS, &OPERATORS_NIM],
+            Self::ByOperator => &[&OPERATORS_HEX, &OPERATORS_NIM],
             Self::No => &[],
         };
         let requirement = |set: &&[&str]| -> Value {
@@ -54,7 +36,7 @@ pub fn schemes(tolerance_s: i64) -> Value {
     );
     let signature = "Up to 8 values, comma-separated, of which any may fit (for rotation): `v2=` and 64 hex digits is the bound form, \
         which binds the whole request; `v1=` and 64 hex digits, or the digits alone, is the plain form over timestamp and body. \
-        A request without a body needs `v2`.";
+        Only the endpoints that take callbacks take the plain form; all others need `v2`.";
     json!({
         "KeyId": header("X-API-Key", "The key's id: `ak_live_…` or `ak_test_…`. Public; it names the secret to sign with.".to_owned()),
         "OperatorKeyId": header("X-API-Key", "The id of an operator's key: `ak_op_…`. Public; it names the secret to sign with.".to_owned()),

@@ -173,6 +173,9 @@ values! {
         "type": "string", "enum": order_status::OrderStatus::ALL.map(order_status::OrderStatus::as_str)
     };
 
+    /// An order's status as it is reported: the words of `OrderStatus` in any case, and `canceled`.
+    ReportedStatus => { "type": "string", "pattern": reported_status(), "examples": ["paid", "Refunded"] };
+
     /// `ACCEPTED`: recorded now. `DUPLICATE`: was recorded before, and the answer is the original's. Both are
     /// successes.
     RecordedWord => { "type": "string", "enum": [ACCEPTED, DUPLICATE] };
@@ -238,6 +241,18 @@ pub fn nullable<T: JsonSchema>() -> Value {
 /// The names of codes.
 pub fn codes(codes: &[Code]) -> Vec<&'static str> {
     codes.iter().map(|code| code.as_str()).collect()
+}
+
+/// The statuses' words, each letter in either case: the pattern language has no flag for it.
+fn reported_status() -> String {
+    let words = order_status::OrderStatus::ALL.map(order_status::OrderStatus::as_str);
+    let letter = |c: char| match c {
+        '_' => "_".to_owned(),
+        c => format!("[{c}{}]", c.to_ascii_uppercase()),
+    };
+    let words =
+        words.into_iter().chain(["canceled"]).map(|word| word.chars().map(letter).collect::<String>());
+    format!("^({})$", words.collect::<Vec<_>>().join("|"))
 }
 
 fn type_id(prefix: &str) -> String {

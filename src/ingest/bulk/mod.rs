@@ -31,6 +31,8 @@ impl Ingest {
                         key,
                         fingerprint: Fingerprint::of_event(&callback),
                         id: format!("{}/{index}", call.attempt.id),
+                        // It stands in the body, which every form binds.
+                        bound: true,
                     });
                     let body = String::from_utf8_lossy(text);
                     // A refund without an id of its own is told from others by the operation that brings
@@ -43,6 +45,8 @@ impl Ingest {
         });
         let rows = rows.collect();
         let (body, id) = (call.body, call.external_event_id);
-        Ok(call.submit(Content::Bulk(rows), || Fingerprint::of_request("conversions/bulk", id, body)))
+        Ok(call.submit(Content::Bulk(rows), || {
+            Fingerprint::of_request("conversions/bulk", format.media_type(), id, body)
+        }))
     }
 }

@@ -16,6 +16,16 @@ pub enum BulkFormat {
     Ndjson,
 }
 
+impl BulkFormat {
+    /// The media type of a body in this format.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
 /// A row, read as far as it could be.
 pub struct ReadRow {
     /// What the caller calls it.

@@ -1,6 +1,6 @@
 //! Claiming idempotency keys: who runs, who is answered from the store, who must not run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::WriteContext;
 use super::units::{Fate, Part, Unit};
@@ -55,6 +55,7 @@ pub fn claim<'a>(
     if units.iter().all(|unit| unit.claim.is_none()) {
         return Ok(());
     }
+    unbound_keys_yield(batch, units);
     let mut owners = HashMap::new();
     round(connection, batch, units, context, &mut owners, Round::Requests)?;
     let mut whole_runs = true;
@@ -66,6 +67,23 @@ pub fn claim<'a>(
         }
     }
     round(connection, batch, units, context, &mut owners, Round::Rows)
+}
+
+/// A key on a captured request may be a guess at a key that its merchant uses at this very moment. Where a
+/// request or a row of the merchant's own has it in the same batch, the captured one runs without: a key only
+/// saves work.
+fn unbound_keys_yield<'a>(batch: &'a [Submission], units: &mut [Unit<'a>]) {
+    let is_bound = |unit: &Unit<'_>| unit.claim.is_some_and(|claim| claim.bound);
+    if !units.iter().any(|unit| unit.claim.is_some_and(|claim| !claim.bound)) {
+        return;
+    }
+    let bound: HashSet<KeyScope<'a>> =
+        units.iter().filter(|unit| is_bound(unit)).filter_map(|unit| scope(batch, unit)).collect();
+    for unit in units {
+        if !is_bound(unit) && scope(batch, unit).is_some_and(|scope| bound.contains(&scope)) {
+            unit.claim = None;
+        }
+    }
 }
 
 fn round<'a>(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::WriteContext;
 use super::units::{Fate, Part, Unit};
+use crate::domain::attempt::AttemptOutcome;
 use crate::domain::event::{Outcome, Recording};
 use crate::domain::ids::{EventId, MerchantId};
 use crate::domain::merchant::Mode;
@@ -38,6 +39,7 @@ pub fn record(
         unit.outcome = Some(EntryOutcome { event, status: None });
     }
     record_statuses(connection, batch, units, &statuses, context)?;
+    give_back_deliveries(connection, batch, units)?;
     record_clicks(connection, batch, units, context)
 }
 
@@ -104,6 +106,29 @@ fn take_deliveries(
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Gives back the delivery ids that are not their signers' and brought nothing new: whoever captured a delivery
+/// could repeat it under an id that its merchant is yet to use.
+fn give_back_deliveries(
+    connection: &mut AnyConnection,
+    batch: &[Submission],
+    units: &[Unit<'_>],
+) -> Result<(), StoreError> {
+    let mut kept: BTreeMap<(MerchantId, Mode, &str), bool> = BTreeMap::new();
+    for unit in units.iter().filter(|unit| unit.runs()) {
+        let Some(submission) = batch.get(unit.submission) else { continue };
+        if let Some(delivery) = &submission.delivery {
+            let is_new = unit.outcome.as_ref().is_some_and(|o| o.word() == AttemptOutcome::Accepted);
+            let scope = (submission.merchant, submission.mode, delivery.id.as_str());
+            *kept.entry(scope).or_insert(false) |= delivery.bound || is_new;
+        }
+    }
+    for ((merchant, mode, id), _) in kept.into_iter().filter(|(_, kept)| !kept) {
+        let takers: Vec<String> = batch.iter().map(|submission| submission.attempt.id.to_string()).collect();
+        deliveries::give_back(connection, &merchant.to_string(), mode, id, &takers)?;
     }
     Ok(())
 }

@@ -70,7 +70,10 @@ impl Refusals {
     pub async fn at_the_signature(&mut self) {
         let body = sale("O-1").to_string();
         let call = ("POST", PATH, body.as_str());
-        let signed = |caller: &Caller| caller.headers(Form::Plain, "POST", PATH, body.as_bytes());
+        // An operator's key takes the bound form alone.
+        let form =
+            |caller: &Caller| if caller.key_id.starts_with("ak_op_") { Form::Bound } else { Form::Plain };
+        let signed = |caller: &Caller| caller.headers(form(caller), "POST", PATH, body.as_bytes());
 
         let id = self.expect(401, "SIG_HEADER_MISSING", Some("O-1"));
         self.last().owner = None;

@@ -97,7 +97,7 @@ async fn a_body_where_none_is_wanted_is_no_request() {
             [head.as_bytes(), &smuggled].concat()
         };
         vec![
-            ("a body behind GET", get(&format!("Content-Length: {}\r\n", smuggled.len())), Open(401)),
+            ("a body behind GET", get(&format!("Content-Length: {}\r\n", smuggled.len())), Open(400)),
             ("chunks behind GET", get("Transfer-Encoding: chunked\r\n"), Closed(411)),
             (
                 "chunks in HTTP/1.0",

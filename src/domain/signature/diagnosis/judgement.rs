@@ -1,13 +1,16 @@
 //! Whether the signature is right after all: judged by the very code that serves requests.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Case;
 use super::finding::Finding;
 use crate::domain::access::{ApiKey, Circumstances, KeyDirectory, LiveSecret, Refusal};
 use crate::domain::click_token::TokenRing;
-use crate::domain::ids::{KeyId, KeyKind};
+use crate::domain::ids::{KeyId, KeyKind, MerchantId};
 use crate::domain::instant;
+use crate::domain::merchant::Merchant;
 use crate::domain::signature::{Digests, RequestHeaders, SignedHead, SigningKeys};
 use crate::domain::time::Entropy;
 
@@ -40,7 +43,7 @@ pub fn judge(case: &Case<'_>, headers: &RequestHeaders<'_>) -> Judgement {
     let secret = SigningKeys::new(case.secret);
     let key = ApiKey {
         id: id.clone(),
-        merchant: None,
+        merchant: Some(Arc::new(Merchant::new(MerchantId::from_uuid(uuid::Uuid::nil())))),
         ip_allow: Vec::new(),
         require_v2: false,
         revoked: false,
@@ -48,7 +51,8 @@ pub fn judge(case: &Case<'_>, headers: &RequestHeaders<'_>) -> Judgement {
     };
     let directory = KeyDirectory::new([key], secret, TokenRing::default());
     let head = SignedHead { key_id: id.as_str(), ..head };
-    let circumstances = Circumstances { now: case.now, tolerance: case.tolerance, client: None };
+    let circumstances =
+        Circumstances { now: case.now, tolerance: case.tolerance, client: None, forms: case.forms };
     let digests = Digests::of(case.body);
     match directory.judge(&head, &case.request.covered(case.body), &digests, &circumstances) {
         Ok(_) => Judgement::Accepted,
@@ -68,12 +72,12 @@ pub fn explain(refusal: Refusal, case: &Case<'_>) -> Finding {
     }
 }
 
-/// The plain form and Standard Webhooks bind a body, and there is none.
+/// The plain form and Standard Webhooks bind the body alone.
 pub fn form_not_allowed() -> Finding {
     Finding::new(
         "signature_form_not_allowed",
-        "A request without a body (every GET) must be signed with v2: any other form would cover a timestamp \
-         alone, and fit every such request.",
+        "This request must be signed with v2: any other form leaves the path open, so only the endpoints that take \
+         callbacks (conversions, bulk, order-status, webhooks) take it.",
     )
 }
 

@@ -27,7 +27,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Form;
+use super::{Form, Forms};
 use crate::domain::secret::SigningSecret;
 use judgement::Judgement;
 use offered::{Offered, Place};
@@ -50,6 +50,8 @@ pub struct Case<'a> {
     pub now: DateTime<Utc>,
     /// How far its timestamp may lie from then, either way.
     pub tolerance: TimeDelta,
+    /// The forms that the request's endpoint takes.
+    pub forms: Forms,
 }
 
 /// What is to be said about a signature as a whole.
@@ -142,7 +144,7 @@ fn wrong(case: &Case<'_>, meant: Form) -> (Verdict, Vec<Finding>) {
         Some(found) => findings.extend(found.about_mac.iter().cloned()),
         None => {}
     }
-    if case.body.is_empty() && meant != Form::Bound {
+    if !case.forms.contains(meant) {
         findings.push(judgement::form_not_allowed());
     }
     let verdict = if findings.is_empty() { Verdict::Unexplained } else { Verdict::MistakeFound };

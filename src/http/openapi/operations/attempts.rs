@@ -7,7 +7,6 @@ use crate::http::openapi::examples::answers;
 use crate::http::openapi::headers::{REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::{AttemptWord, Cursor, ExternalId, Instant, reference};
 use crate::http::routes;
 
@@ -22,7 +21,6 @@ pub fn list() -> Operation {
         description: "A page of the requests to writing endpoints that named one of the merchant's keys in this \
                       mode, newest first, whatever became of them; those that were not authentic are among them."
             .to_owned(),
-        signed: Signed::Bound,
         causes: &[Cause::Request, Cause::Signed, Cause::Query],
         parameters: parameters(),
         bodies: Vec::new(),

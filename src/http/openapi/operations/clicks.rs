@@ -9,7 +9,6 @@ use crate::http::openapi::headers::{
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
 use crate::http::openapi::requests::component;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::reference;
 use crate::http::routes;
 use crate::http::state::HttpLimits;
@@ -25,12 +24,11 @@ pub fn create(limits: &HttpLimits) -> Operation {
         description: format!(
             "For the link shortener. Makes the click's id and token, appends the token to the landing URL where that is \
              safe, and records the click; the 201 is sent only when it is on disk. Clicks are live, and there is no rate \
-             limit. Sent again without an `Idempotency-Key` it is another click. A key belongs to the merchant of the click \
-             and never meets the merchant's own. Conversions do not depend on the record: a visitor whose click was answered \
+             limit. It needs an `Idempotency-Key`: sent again with the same one it is the same click. A key belongs to the \
+             merchant of the click and never meets the merchant's own. Conversions do not depend on the record: a visitor whose click was answered \
              by a problem can be sent on without a token. {}",
             body_limit(limits.body_bytes_max)
         ),
-        signed: Signed::ByOperator,
         causes: &[Cause::Request, Cause::Signed, Cause::Writes],
         parameters: [REQUEST_ID, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_ALIAS, EXTERNAL_EVENT_ID]
             .map(parameter)

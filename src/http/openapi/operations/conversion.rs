@@ -7,7 +7,6 @@ use crate::http::openapi::examples::answers;
 use crate::http::openapi::headers::{REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::{EventId, reference};
 use crate::http::routes;
 
@@ -20,7 +19,6 @@ pub fn get() -> Operation {
         tag: Tag::Reading,
         summary: "Read one event",
         description: "The event as it is recorded. Sign with v2.".to_owned(),
-        signed: Signed::Bound,
         causes: &[Cause::Request, Cause::Signed, Cause::Named],
         parameters: vec![
             json!({

@@ -12,7 +12,6 @@ use crate::http::openapi::headers::{
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
 use crate::http::openapi::requests::component;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::{
     AttributionStatus, Cursor, EventName, ExternalId, Instant, LinkId, reference,
 };
@@ -33,7 +32,6 @@ pub fn create(limits: &HttpLimits) -> Operation {
              be sent again. {}",
             body_limit(limits.body_bytes_max)
         ),
-        signed: Signed::AnyForm,
         causes: &[Cause::Request, Cause::Signed, Cause::Writes, Cause::Refund],
         parameters: [REQUEST_ID, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_ALIAS, EXTERNAL_EVENT_ID]
             .map(parameter)
@@ -68,7 +66,6 @@ pub fn list() -> Operation {
             "A page of events, newest first, stable under inserts. An unknown parameter, or one given twice, \
                       is an error. Sign with v2, query included."
                 .to_owned(),
-        signed: Signed::Bound,
         causes: &[Cause::Request, Cause::Signed, Cause::Query],
         parameters: parameters(),
         bodies: Vec::new(),

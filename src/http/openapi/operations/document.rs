@@ -6,7 +6,6 @@ use crate::http::openapi::examples::answers;
 use crate::http::openapi::headers::{REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
-use crate::http::openapi::security::Signed;
 use crate::http::routes;
 
 /// `GET`
@@ -19,7 +18,6 @@ pub fn get() -> Operation {
         summary: "Read this document",
         description: "The description of this API, made from the service's own code. It needs no signature."
             .to_owned(),
-        signed: Signed::No,
         causes: &[Cause::Request],
         parameters: vec![
             json!({

@@ -8,7 +8,6 @@ use crate::http::openapi::examples::answers;
 use crate::http::openapi::headers::{REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::{Cursor, Instant, reference};
 use crate::http::routes;
 
@@ -27,7 +26,6 @@ pub fn events() -> Operation {
                       any more, so the next export is one from that instant on, without a cursor. An export without `to` \
                       never is. Sign with v2, query included."
             .to_owned(),
-        signed: Signed::Bound,
         causes: &[Cause::Request, Cause::Signed, Cause::Query],
         parameters: parameters(),
         bodies: Vec::new(),

@@ -9,7 +9,6 @@ use crate::http::openapi::headers::{
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
 use crate::http::openapi::requests::component;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::reference;
 use crate::http::routes;
 use crate::http::state::HttpLimits;
@@ -28,7 +27,6 @@ pub fn report(limits: &HttpLimits) -> Operation {
              reported before. {}",
             body_limit(limits.body_bytes_max)
         ),
-        signed: Signed::AnyForm,
         causes: &[Cause::Request, Cause::Signed, Cause::Writes],
         parameters: [REQUEST_ID, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_ALIAS, EXTERNAL_EVENT_ID]
             .map(parameter)

@@ -7,7 +7,6 @@ use crate::http::openapi::examples::orders as examples;
 use crate::http::openapi::headers::{REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::{Cursor, ExternalId, LinkId, OrderFlag, OrderState, reference};
 use crate::http::routes;
 
@@ -23,7 +22,6 @@ pub fn get() -> Operation {
                       same figures. Leads alone make no order. Escape what the order's id has of `/` and other \
                       reserved characters. Sign with v2."
             .to_owned(),
-        signed: Signed::Bound,
         causes: &[Cause::Request, Cause::Signed, Cause::Named],
         parameters: vec![
             json!({
@@ -59,7 +57,6 @@ pub fn list() -> Operation {
                       A page looks at a bounded number of orders: it may be short, even empty, and yet have a \
                       `next_cursor`. Sign with v2, query included."
             .to_owned(),
-        signed: Signed::Bound,
         causes: &[Cause::Request, Cause::Signed, Cause::Query],
         parameters: parameters(),
         bodies: Vec::new(),

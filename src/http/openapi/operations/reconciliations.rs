@@ -9,7 +9,6 @@ use crate::http::openapi::examples::reconciliations as examples;
 use crate::http::openapi::headers::{REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::{Amount, Currency, ExternalId, Instant, OrderState, nullable, reference};
 use crate::http::routes;
 use crate::http::state::HttpLimits;
@@ -29,7 +28,6 @@ pub fn reconcile(limits: &HttpLimits) -> Operation {
              the query beside NDJSON and CSV. {}",
             body_limit(limits.reconciliation_body_bytes_max)
         ),
-        signed: Signed::AnyForm,
         causes: &[Cause::Request, Cause::Signed, Cause::Body],
         parameters: parameters(),
         bodies: bodies(),

@@ -8,7 +8,6 @@ use crate::http::openapi::examples::reports;
 use crate::http::openapi::headers::{REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::{Currency, Date, Instant, ReportBasis, reference};
 use crate::http::routes;
 
@@ -36,7 +35,6 @@ pub fn attribution() -> Operation {
             Periods::MAX,
             Report::ROWS_MAX
         ),
-        signed: Signed::Bound,
         causes: &[Cause::Request, Cause::Signed, Cause::Query],
         parameters: parameters(),
         bodies: Vec::new(),

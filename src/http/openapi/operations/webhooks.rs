@@ -11,7 +11,6 @@ use crate::http::openapi::headers::{
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
 use crate::http::openapi::requests::component;
-use crate::http::openapi::security::Signed;
 use crate::http::openapi::values::reference;
 use crate::http::routes;
 use crate::http::state::HttpLimits;
@@ -34,7 +33,6 @@ pub fn receive(limits: &HttpLimits) -> Operation {
         tag: Tag::Reporting,
         summary: "Take a merchant's webhook",
         description,
-        signed: Signed::AnyForm,
         causes: &[Cause::Request, Cause::Signed, Cause::Writes, Cause::Named, Cause::Delivery],
         parameters: vec![
             json!({

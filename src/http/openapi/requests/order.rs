@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Member, about, absent, any_text, object};
 use crate::domain::order_status::REASON_CHARS_MAX;
 use crate::http::openapi::values::{
-    Amount, Currency, ExternalId, Instant, Metadata, OrderStatus, PROSE, nullable, reference,
+    Amount, Currency, ExternalId, Instant, Metadata, PROSE, ReportedStatus, nullable, reference,
 };
 
 /// The three bodies that name an `externalOrderId`.
@@ -52,11 +52,12 @@ fn order_event() -> Value {
             (
                 "orderStatus",
                 about(
-                    nullable::<OrderStatus>(),
+                    nullable::<ReportedStatus>(),
                     "What the order has come to, recorded as by `POST /api/v1/order-status` whatever becomes of the sale: \
                      the call may be repeated with a new one.",
                 ),
             ),
+            ("status", about(nullable::<ReportedStatus>(), "Another name for `orderStatus`.")),
             ("externalProductId", about(nullable::<ExternalId>(), "The product sold.")),
             ("couponCode", about(nullable::<ExternalId>(), "The coupon used.")),
             ("clickId", about(any_text(), "The click token. One that is of no use loses no event.")),
@@ -73,9 +74,9 @@ fn order_event() -> Value {
 
 fn status(description: &str, must_tell: bool) -> Value {
     let (required, status): (&[&str], Value) = if must_tell {
-        (&["externalOrderId", "status"], reference::<OrderStatus>())
+        (&["externalOrderId", "status"], reference::<ReportedStatus>())
     } else {
-        (&["externalOrderId"], nullable::<OrderStatus>())
+        (&["externalOrderId"], nullable::<ReportedStatus>())
     };
     let properties: [Member; 7] = [
         ("externalOrderId", about(reference::<ExternalId>(), "The order, in the merchant's system.")),

@@ -14,7 +14,7 @@ use hmac::Mac as _;
 
 use super::{Case, Diagnosis, RecordedRequest, Verdict, diagnose};
 use crate::domain::secret::SigningSecret;
-use crate::domain::signature::hmac_sha256;
+use crate::domain::signature::{Forms, hmac_sha256};
 
 /// The key's id, its secret and the time.
 const KEY: &str = "ak_live_0123456789abcdefghijklmn";
@@ -51,6 +51,7 @@ fn examine(head: &str, body: impl AsRef<[u8]>) -> Diagnosis {
         secret: &SigningSecret::parse(SECRET).unwrap(),
         now: DateTime::from_timestamp(NOW, 0).unwrap(),
         tolerance: TimeDelta::seconds(300),
+        forms: if request.method() == "GET" { Forms::BOUND } else { Forms::ANY },
     })
 }
 

@@ -51,7 +51,7 @@ fn a_right_signature_at_the_wrong_time_is_right_but_refused() {
 }
 
 #[test]
-fn a_request_without_a_body_needs_the_bound_form() {
+fn a_form_that_the_endpoint_does_not_take_is_told() {
     for form in [Form::Plain, Form::StandardWebhooks] {
         let diagnosis = examine(&signed(form, NOW, &covered("GET", b"")), "");
         assert_eq!(
@@ -62,7 +62,8 @@ fn a_request_without_a_body_needs_the_bound_form() {
     }
     assert_eq!(examine(&signed(Form::Bound, NOW, &covered("GET", b"")), "").verdict, Verdict::Right);
     let value = hex::encode(hmac(ENCODED, format!("{TS}.")));
-    finds(&["secret_without_prefix", "signature_form_not_allowed"], &head(TS, &value), "");
+    let reading = format!("GET /api/v1/orders HTTP/1.1\n{}", head(TS, &value));
+    finds(&["secret_without_prefix", "signature_form_not_allowed"], &reading, "");
 }
 
 #[test]
