@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const SHIPPED: &str = include_str!("../../config/gateway/nginx.conf");
+pub const SHIPPED: &str = include_str!("../../config/gateway/nginx.conf");
 
 /// Runs nginx until standard input ends, which it does however the test ends.
 const GUARDIAN: &str = r#"
@@ -86,6 +86,17 @@ impl Gateway {
             .collect()
     }
 
+    /// Both logs as they are on disk.
+    pub fn raw_logs(&self) -> Vec<u8> {
+        let read = |name| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
+        [read("access.log"), read("error.log")].concat()
+    }
+
+    /// Takes the folder away that large bodies are written to, as a full disk would.
+    pub fn remove_room_for_bodies(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("body")).unwrap();
+    }
+
     fn error_log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
     }
@@ -110,10 +121,10 @@ fn rewritten(shipped: &str, folder: &Path, listen: SocketAddr, service: SocketAd
         ("listen 80 default_server;", format!("listen {listen} default_server;"), 1),
         ("server conversiond:8080;", format!("server {service};"), 1),
         ("pid /tmp/nginx.pid;", format!("pid {folder}/nginx.pid;"), 1),
-        ("error_log /dev/stderr error;", format!("error_log {folder}/error.log error;"), 1),
+        ("error_log /dev/stderr crit;", format!("error_log {folder}/error.log crit;"), 1),
         ("access_log /dev/stdout json;", format!("access_log {folder}/access.log json;"), 1),
         // One cache of kept connections, so that they are met again.
-        ("worker_processes auto;", "worker_processes 1;".to_owned(), 1),
+        ("worker_processes 2;", "worker_processes 1;".to_owned(), 1),
         (" /tmp/nginx-", format!(" {folder}/"), 5),
     ] {
         assert_eq!(text.matches(from).count(), times, "{from} in config/gateway/nginx.conf");

@@ -1,0 +1,106 @@
+//! What must be true of the shipped files as they stand.
+
+use crate::nginx::SHIPPED;
+
+const COMPOSE: &str = include_str!("../../compose.yaml");
+
+/// The configuration's directives, one a line, without comments.
+fn directives() -> Vec<&'static str> {
+    let without_comment = |line: &'static str| line.split_once('#').map_or(line, |(before, _)| before).trim();
+    SHIPPED.lines().map(without_comment).filter(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn the_gateway_has_no_regular_expression_no_rewrite_and_no_condition() {
+    for line in directives() {
+        let first = line.split_whitespace().next().unwrap();
+        assert!(
+            !["rewrite", "if", "perl", "js_content", "resolver", "ssi", "sub_filter"].contains(&first),
+            "{line}"
+        );
+        assert!(!line.contains('~'), "a regular expression: {line}");
+        for digit in 0..=9 {
+            assert!(!line.contains(&format!("${digit}")), "a capture: {line}");
+        }
+        assert!(!line.contains("http2") && !line.contains("quic"), "{line}");
+    }
+}
+
+#[test]
+fn no_part_of_a_request_that_strangers_write_is_logged() {
+    let start = SHIPPED.find("log_format json").unwrap();
+    let format = &SHIPPED[start..start + SHIPPED[start..].find(';').unwrap()];
+    for variable in
+        ["$request\"", "$request_uri", "$uri", "$args", "$query_string", "$http_", "$host", "$request_method"]
+    {
+        assert!(!format.contains(variable), "{variable}");
+    }
+    assert!(directives().contains(&"error_log /dev/stderr crit;"), "lines at `error` quote the request");
+}
+
+/// `64k`, `17m` in bytes.
+fn bytes(text: &str) -> u64 {
+    let (number, unit) = text.split_at(text.len() - 1);
+    let factor = match unit {
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        other => panic!("{other}"),
+    };
+    number.parse::<u64>().unwrap() * factor
+}
+
+/// The only value of a directive among these lines.
+fn value<'a>(lines: &[&'a str], directive: &str) -> &'a str {
+    let mut found = lines.iter().filter_map(|line| line.strip_prefix(directive)?.trim().strip_suffix(';'));
+    let value = found.next().unwrap_or_else(|| panic!("{directive}"));
+    assert_eq!(found.next(), None, "{directive} twice");
+    value
+}
+
+/// Directives outside of locations, and each location with its own.
+fn locations() -> (Vec<&'static str>, Vec<(&'static str, Vec<&'static str>)>) {
+    let (mut outside, mut locations, mut current) = (Vec::new(), Vec::new(), None);
+    for line in directives() {
+        match (&mut current, line) {
+            (None, line) if line.starts_with("location ") => current = Some((line, Vec::new())),
+            (None, line) => outside.push(line),
+            (Some(_), "}") => locations.extend(current.take()),
+            (Some((_, lines)), line) => lines.push(line),
+        }
+    }
+    (outside, locations)
+}
+
+#[test]
+fn all_bodies_that_the_gateway_takes_at_one_moment_fit_into_its_temporary_space() {
+    let (outside, locations) = locations();
+    // A body is one file, and takes whole pages.
+    let space = |places: &str, size: &str| places.parse::<u64>().unwrap() * (bytes(size) + 4_096);
+    let mut needed = space(value(&outside, "limit_conn        all"), value(&outside, "client_max_body_size"));
+    let mut large = Vec::new();
+    for (name, lines) in &locations {
+        // It only answers: bodies are thrown away there.
+        if lines.contains(&"internal;") {
+            continue;
+        }
+        if !lines.iter().any(|line| line.starts_with("client_max_body_size")) {
+            assert!(
+                !lines.iter().any(|line| line.starts_with("limit_conn ")),
+                "{name} loses the limit on all"
+            );
+            continue;
+        }
+        let all = lines.iter().find_map(|line| line.strip_prefix("limit_conn ")?.split_once("_all "));
+        let places = all.unwrap_or_else(|| panic!("{name} has no limit on all")).1.trim_end_matches(';');
+        needed += space(places, value(lines, "client_max_body_size"));
+        large.push(*name);
+    }
+    assert_eq!(large, ["location = /api/v1/conversions/bulk {", "location = /api/v1/reconciliations {"]);
+    let tmpfs = COMPOSE.split_once("- /tmp:size=").unwrap().1.split([',', '\n']).next().unwrap();
+    assert!(needed <= bytes(tmpfs), "{needed} bytes do not fit into {tmpfs}");
+    // What lies in a tmpfs counts as the container's memory.
+    let gateway = &COMPOSE[COMPOSE.find("\n  gateway:").unwrap()..];
+    let memory = gateway.split_once("mem_limit: ").unwrap().1.split_whitespace().next().unwrap();
+    assert!(bytes(memory) >= bytes(tmpfs) + (512 << 20), "{memory} beside {tmpfs}");
+}
