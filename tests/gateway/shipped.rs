@@ -97,10 +97,81 @@ fn all_bodies_that_the_gateway_takes_at_one_moment_fit_into_its_temporary_space(
         large.push(*name);
     }
     assert_eq!(large, ["location = /api/v1/conversions/bulk {", "location = /api/v1/reconciliations {"]);
-    let tmpfs = COMPOSE.split_once("- /tmp:size=").unwrap().1.split([',', '\n']).next().unwrap();
+    let gateway = &COMPOSE[COMPOSE.find("\n  gateway:").unwrap()..];
+    let tmpfs = gateway.split_once("- /tmp:size=").unwrap().1.split([',', '\n']).next().unwrap();
     assert!(needed <= bytes(tmpfs), "{needed} bytes do not fit into {tmpfs}");
     // What lies in a tmpfs counts as the container's memory.
-    let gateway = &COMPOSE[COMPOSE.find("\n  gateway:").unwrap()..];
     let memory = gateway.split_once("mem_limit: ").unwrap().1.split_whitespace().next().unwrap();
     assert!(bytes(memory) >= bytes(tmpfs) + (512 << 20), "{memory} beside {tmpfs}");
+}
+
+/// The services of compose.yaml by name, each with its lines.
+fn services() -> Vec<(&'static str, Vec<&'static str>)> {
+    let after = COMPOSE.split_once("\nservices:\n").unwrap().1;
+    let text = after.split("\n\n# Files of").next().unwrap();
+    let mut services: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        match line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')) {
+            Some(name) if !name.starts_with(' ') => services.push((name, Vec::new())),
+            _ => services.last_mut().into_iter().for_each(|(_, lines)| lines.push(line.trim())),
+        }
+    }
+    services
+}
+
+#[test]
+fn every_container_is_confined_has_limits_and_an_image_of_one_version() {
+    let confined = &COMPOSE[COMPOSE.find("x-confined:").unwrap()..COMPOSE.find("\nservices:").unwrap()];
+    for wanted in
+        ["read_only: true", "cap_drop:\n    - ALL", "no-new-privileges:true", "cpus:", "max-size:", "core: 0"]
+    {
+        assert!(confined.contains(wanted), "{wanted}");
+    }
+    let services = services();
+    assert_eq!(
+        services.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["migrate", "conversiond", "postgres", "gateway"]
+    );
+    for (name, lines) in &services {
+        let has = |wanted: &str| lines.iter().any(|line| line.starts_with(wanted));
+        for wanted in ["<<: *confined", "mem_limit: ", "pids_limit: ", "image: "] {
+            assert!(has(wanted), "{name}: {wanted}");
+        }
+        for unwanted in
+            ["privileged", "cap_add", "network_mode", "- /var/run/docker.sock", "read_only: false"]
+        {
+            assert!(!has(unwanted), "{name}: {unwanted}");
+        }
+        let image = lines.iter().find_map(|line| line.strip_prefix("image: ")).unwrap();
+        let given = image.split_once(":-").map_or(image, |(_, default)| default.trim_end_matches('}'));
+        let version = given.split_once(':').map(|(_, tag)| tag.split('-').next().unwrap());
+        let dots = version.map_or(0, |version| version.matches('.').count());
+        // Ours is built here.
+        assert!(given == "conversiond" || dots >= 1 && !given.contains("latest"), "{name}: {image}");
+    }
+}
+
+#[test]
+fn no_secret_stands_in_an_environment_and_each_is_a_file_that_the_script_makes() {
+    let script = include_str!("../../config/compose/make-secrets.sh");
+    for line in COMPOSE.lines() {
+        let line = line.trim();
+        for name in ["PASSWORD:", "MASTER_KEY:", "SECRET:"] {
+            assert!(!line.contains(name), "{line}");
+        }
+        if let Some(file) = line.strip_prefix("file: ./secrets/") {
+            let made = ["migrate", "serve"]
+                .iter()
+                .fold(script.to_owned(), |text, role| text + &script.replace("$role", role));
+            assert!(
+                made.contains(&format!("keep {file} ")) || made.contains(&format!("keep \"{file}\" ")),
+                "{file}"
+            );
+        }
+    }
+    // The superuser's password and the master key never meet in one container.
+    for (name, lines) in services() {
+        let holds = |file: &str| lines.contains(&format!("- {file}").as_str());
+        assert!(!(holds("master-key") && holds("postgres-password")), "{name}");
+    }
 }
