@@ -10,8 +10,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::nginx::Gateway;
 use crate::support::caller::{Answer, unix_now};
-use crate::support::{Caller, eventually};
-use crate::{TARGET, behind_gateway, sale, upstream};
+use crate::support::{Backend, Caller, Service, eventually};
+use crate::{TARGET, TRUSTING, behind_gateway, sale, upstream};
 
 const BULK: &str = "/api/v1/conversions/bulk";
 const BOOKS: &str = "/api/v1/reconciliations";
@@ -215,4 +215,29 @@ async fn what_needs_no_key_is_limited_by_address_and_the_others_go_on() {
             "callbacks are not limited by it"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_named_proxy_every_caller_is_counted_by_its_own_address() {
+    let service = Service::start_with(Backend::Sqlite.database(), TRUSTING).await;
+    // As docs/operations/behind-a-proxy.md has it.
+    let lines = "set_real_ip_from 127.0.0.9/32; real_ip_header X-Forwarded-For; real_ip_recursive on;";
+    let Some(gateway) = Gateway::start_with(service.api, lines) else { return };
+    let (proxy, url) = (Ipv4Addr::new(127, 0, 0, 9), format!("{}/nowhere", gateway.base()));
+    let get = async |client: &reqwest::Client, said: &str| {
+        client.get(&url).header("X-Forwarded-For", said).send().await.unwrap().status().as_u16()
+    };
+    let by_proxy = reqwest::Client::builder().local_address(IpAddr::from(proxy)).build().unwrap();
+    let stranger = reqwest::Client::builder().local_address(IpAddr::from(RIGHTFUL)).build().unwrap();
+    let mut refused = 0;
+    for _ in 0..140 {
+        refused += usize::from(get(&by_proxy, "192.0.2.1, 198.51.100.1").await == 429);
+    }
+    assert!(refused >= 20, "the forger has used up its share");
+    assert_eq!(get(&by_proxy, "198.51.100.1, 198.51.100.2").await, 404, "another caller has not");
+    // Who is not the proxy says of himself what he likes.
+    assert_eq!(get(&stranger, "198.51.100.3").await, 404);
+    let lines = gateway.access_log(142);
+    let clients: Vec<_> = [0, 140, 141].iter().map(|at| lines[*at]["client"].as_str().unwrap()).collect();
+    assert_eq!(clients, ["198.51.100.1", "198.51.100.2", "127.0.0.5"]);
 }

@@ -28,6 +28,11 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway in front of this service; `None` where nginx is not installed.
     pub fn start(service: SocketAddr) -> Option<Self> {
+        Self::start_with(service, "")
+    }
+
+    /// The same with further lines in its `http` block, as an operator adds them.
+    pub fn start_with(service: SocketAddr, lines: &str) -> Option<Self> {
         if !installed() {
             let required = std::env::var("CONVERSIOND_TEST_NGINX").is_ok_and(|value| value == "require");
             assert!(!required, "CONVERSIOND_TEST_NGINX=require, but nginx is not installed");
@@ -36,13 +41,16 @@ impl Gateway {
             return None;
         }
         // Another process may take the free port before nginx does; then the next.
-        (0..5).find_map(|_| Self::try_start(service)).or_else(|| panic!("nginx found no port to listen on"))
+        (0..5)
+            .find_map(|_| Self::try_start(service, lines))
+            .or_else(|| panic!("nginx found no port to listen on"))
     }
 
-    fn try_start(service: SocketAddr) -> Option<Self> {
+    fn try_start(service: SocketAddr, lines: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let configuration = rewritten(SHIPPED, folder.path(), address, service);
+        let configuration = configuration.replacen("\nhttp {\n", &format!("\nhttp {{\n{lines}\n"), 1);
         std::fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", GUARDIAN, "guardian"]).arg(folder.path());
