@@ -175,3 +175,21 @@ fn no_secret_stands_in_an_environment_and_each_is_a_file_that_the_script_makes()
         assert!(!(holds("master-key") && holds("postgres-password")), "{name}");
     }
 }
+
+#[test]
+fn the_service_and_the_database_have_no_way_out() {
+    let networks = COMPOSE.split_once("\nnetworks:\n").unwrap().1;
+    let internal: Vec<&str> = ["edge", "inner", "data"]
+        .into_iter()
+        .filter(|name| {
+            let after = networks.split_once(&format!("  {name}:")).unwrap().1;
+            after.lines().nth(1).is_some_and(|line| line.trim() == "internal: true")
+        })
+        .collect();
+    assert_eq!(internal, ["inner", "data"]);
+    for (name, lines) in services() {
+        let in_edge = lines.iter().any(|line| line.starts_with("edge:") || *line == "- edge");
+        let published = lines.iter().any(|line| line.starts_with("ports:"));
+        assert_eq!((in_edge, published), (name == "gateway", name == "gateway"), "{name}");
+    }
+}
