@@ -77,9 +77,9 @@ fn missing<DB: diesel::backend::Backend>(
     applied: &BTreeSet<String>,
 ) -> Result<Vec<String>, StoreError> {
     let all: Vec<Box<dyn Migration<DB>>> = MigrationSource::<DB>::migrations(source).map_err(failed)?;
-    let lacks = |one: &Box<dyn Migration<DB>>| !applied.contains(&one.name().version().to_string());
-    let mut names: Vec<String> =
-        all.iter().filter(|one| lacks(one)).map(|one| one.name().to_string()).collect();
+    let lacking =
+        all.iter().map(|one| one.name()).filter(|name| !applied.contains(&name.version().to_string()));
+    let mut names: Vec<String> = lacking.map(ToString::to_string).collect();
     names.sort_unstable();
     Ok(names)
 }
