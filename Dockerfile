@@ -1,11 +1,15 @@
 # Plain Dockerfile: builds with `docker build .` and with
 # `buildah bud --format docker --isolation chroot .` (the OCI format has no HEALTHCHECK).
 
+# Exact versions; by digest with --build-arg (docs/operations/updates.md).
+ARG RUST_IMAGE=rust:1.95.0-bookworm
+ARG RUNTIME_IMAGE=debian:12.15-slim
+
 # ---- build ----------------------------------------------------------------------------
 # Same Debian release as the runtime stage, so that the binary finds the libc it was linked
 # with. OpenSSL, libpq and SQLite are compiled from crates: gcc, make and perl, all in this
 # image, are everything they need.
-FROM rust:1.95-bookworm AS build
+FROM ${RUST_IMAGE} AS build
 
 # rust-toolchain.toml is left out on purpose: the image's tag already gives the compiler, and
 # the file's components (rustfmt, clippy) would make rustup download them for nothing.
@@ -35,7 +39,7 @@ RUN find build.rs src -name '*.rs' -exec touch {} + \
  && cargo build --release --locked --bin conversiond
 
 # ---- runtime --------------------------------------------------------------------------
-FROM debian:bookworm-slim
+FROM ${RUNTIME_IMAGE}
 
 # Numbers, so that Kubernetes' runAsNonRoot can check them. The directory exists before
 # VOLUME, so a fresh named volume takes over its owner; nobody else may read it, since the

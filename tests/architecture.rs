@@ -136,3 +136,20 @@ fn the_images_empty_crate_has_every_bench_of_the_manifest() {
         assert!(dockerfile.contains(&format!("> {file} ")), "the Dockerfile's empty crate lacks {file}");
     }
 }
+
+/// SECURITY.md says of each item by which test it holds: `api/isolation::name` is in tests/api/isolation.rs,
+/// `src/domain/vault::name` in that file.
+#[test]
+fn every_test_that_security_md_names_is_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(folder.join("SECURITY.md")).unwrap();
+    let named: Vec<_> = text.split('`').filter_map(|quoted| quoted.split_once("::")).collect();
+    assert!(named.len() > 50, "{}", named.len());
+    for (file, name) in named {
+        let under = if file.starts_with("src/") { folder.to_owned() } else { folder.join("tests") };
+        let path = under.join(format!("{file}.rs"));
+        let code = std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("no {}", path.display()));
+        let declared = code.match_indices(&format!("fn {name}(")).next();
+        assert!(declared.is_some(), "{file}.rs has no test {name}");
+    }
+}

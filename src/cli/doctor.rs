@@ -8,7 +8,7 @@ use super::output::table;
 use super::{Context, Failure};
 use crate::domain::vault::MasterKeyRing;
 use crate::keyring::{Loader, load_master_key};
-use crate::storage::{AnyConnection, Connector, Purpose, database_now, migrate};
+use crate::storage::{AnyConnection, Connector, Link, Purpose, database_now, link, migrate};
 use crate::system::{OFF_MAX, SystemEntropy};
 
 #[derive(Serialize)]
@@ -42,6 +42,8 @@ pub fn run(context: &Context) -> Result<(), Failure> {
             .map_err(Clone::clone),
     ));
     if let Ok(mut connection) = database {
+        let link = link(&mut connection).map_err(|error| error.to_string()).transpose();
+        checks.extend(link.map(|link| Check::new("connection", link.map(|link| encryption(&link)))));
         let migrations = Check::new("migrations", migrations(&mut connection));
         let migrated = migrations.ok;
         checks.push(migrations);
@@ -90,6 +92,19 @@ fn database(context: &Context) -> Result<AnyConnection, String> {
     Connector::new(context.config.database.clone()).connect(Purpose::Write).map_err(|error| error.to_string())
 }
 
+/// In clear text over a network is a warning, no failure: that network may be private.
+fn encryption(link: &Link) -> String {
+    match link {
+        Link::Encrypted(protocol) => format!("encrypted with {protocol}"),
+        Link::Local => "not encrypted, and does not leave this machine".to_owned(),
+        Link::Plain => {
+            "WARNING: not encrypted, on a network: who reads or changes it there reads and changes \
+             everything; add ?sslmode=verify-full&sslrootcert=FILE to database.url"
+                .to_owned()
+        }
+    }
+}
+
 fn migrations(connection: &mut AnyConnection) -> Result<String, String> {
     match migrate::pending(connection).map_err(|error| error.to_string())?.as_slice() {
         [] => Ok(format!("all {} applied", migrate::count())),
@@ -136,4 +151,16 @@ fn sqlite_file(context: &Context) -> DatabaseFile {
         return DatabaseFile::There(Err(format!("only {free} MiB are free for {}", path.display())));
     }
     DatabaseFile::There(Ok(format!("{free} MiB are free; keep it on a local disk, never on a network one")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_in_clear_text_over_a_network_is_warned_of_and_no_other() {
+        let warns = |link| encryption(&link).contains("WARNING");
+        assert!(warns(Link::Plain));
+        assert!(!warns(Link::Local) && !warns(Link::Encrypted("TLSv1.3".to_owned())));
+    }
 }

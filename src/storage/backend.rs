@@ -8,6 +8,7 @@ use diesel::RunQueryDsl as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::checkpoints::{Checkpoints, Known};
+use super::postgres::Link;
 use super::{AnyConnection, StoreError, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
 
@@ -207,6 +208,14 @@ pub fn waits_for_standby(connection: &mut AnyConnection) -> Result<bool, StoreEr
     match connection {
         AnyConnection::Postgres(c) => postgres::waits_for_standby(c),
         AnyConnection::Sqlite(_) => Ok(false),
+    }
+}
+
+/// How the connection reaches its server, where there is one.
+pub fn link(connection: &mut AnyConnection) -> Result<Option<Link>, StoreError> {
+    match connection {
+        AnyConnection::Postgres(c) => postgres::link(c).map(Some),
+        AnyConnection::Sqlite(_) => Ok(None),
     }
 }
 

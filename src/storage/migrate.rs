@@ -1,9 +1,13 @@
 //! Migrations, safe from several instances at once: diesel takes no lock, so this does.
 
+use std::collections::BTreeSet;
+
 use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection, sql_query};
+use diesel::{
+    Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::error::describe;
@@ -15,28 +19,69 @@ const RACES_MAX: u32 = 5;
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Applies what is pending, under the lock. Returns the names of what was applied.
+/// Applies what is pending, under the lock. Returns the names of what was applied. Where nothing is
+/// pending it only reads, which needs no right to change the schema.
 pub fn run(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    if pending(connection)?.is_empty() {
+        return Ok(Vec::new());
+    }
     match connection {
         AnyConnection::Postgres(c) => run_postgres(c),
         AnyConnection::Sqlite(c) => run_sqlite(c),
     }
 }
 
-/// The migrations that this binary has and the database lacks.
+/// The migrations that this binary has and the database lacks. It only reads: diesel's own way of asking
+/// creates its table, which the role that serves may not.
 pub fn pending(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
-    // Asking makes diesel's own table if it is not there: an instance that is faster at it is no error.
-    let mut tries = 0;
-    loop {
-        let found = match connection {
-            AnyConnection::Postgres(c) => names(c.pending_migrations(POSTGRES)),
-            AnyConnection::Sqlite(c) => names(c.pending_migrations(SQLITE)),
-        };
-        tries += 1;
-        if found.is_ok() || tries > RACES_MAX {
-            return found;
-        }
+    let applied = applied(connection)?;
+    match connection {
+        AnyConnection::Postgres(_) => missing::<diesel::pg::Pg>(&POSTGRES, &applied),
+        AnyConnection::Sqlite(_) => missing::<diesel::sqlite::Sqlite>(&SQLITE, &applied),
     }
+}
+
+/// The versions that the database has recorded as applied.
+fn applied(connection: &mut AnyConnection) -> Result<BTreeSet<String>, StoreError> {
+    const POSTGRES_HAS: &str = "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS there";
+    const SQLITE_HAS: &str = "SELECT count(*) > 0 AS there FROM sqlite_master \
+         WHERE type = 'table' AND name = '__diesel_schema_migrations'";
+    const APPLIED: &str = "SELECT version FROM __diesel_schema_migrations";
+    let there = match connection {
+        AnyConnection::Postgres(c) => sql_query(POSTGRES_HAS).get_result::<Table>(c)?.there,
+        AnyConnection::Sqlite(c) => sql_query(SQLITE_HAS).get_result::<Table>(c)?.there,
+    };
+    let versions: Vec<Applied> = match connection {
+        _ if !there => Vec::new(),
+        AnyConnection::Postgres(c) => sql_query(APPLIED).load(c)?,
+        AnyConnection::Sqlite(c) => sql_query(APPLIED).load(c)?,
+    };
+    Ok(versions.into_iter().map(|applied| applied.version).collect())
+}
+
+#[derive(QueryableByName)]
+struct Table {
+    #[diesel(sql_type = sql_types::Bool)]
+    there: bool,
+}
+
+#[derive(QueryableByName)]
+struct Applied {
+    #[diesel(sql_type = sql_types::Text)]
+    version: String,
+}
+
+/// The names of the source's migrations that are not among these, in their order.
+fn missing<DB: diesel::backend::Backend>(
+    source: &EmbeddedMigrations,
+    applied: &BTreeSet<String>,
+) -> Result<Vec<String>, StoreError> {
+    let all: Vec<Box<dyn Migration<DB>>> = MigrationSource::<DB>::migrations(source).map_err(failed)?;
+    let lacking =
+        all.iter().map(|one| one.name()).filter(|name| !applied.contains(&name.version().to_string()));
+    let mut names: Vec<String> = lacking.map(ToString::to_string).collect();
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Undoes the last migration: for the tests of the migrations.
@@ -92,12 +137,6 @@ fn create_table(connection: &mut PgConnection, sql: &str) -> Result<(), StoreErr
             other => return other.map_err(StoreError::from),
         }
     }
-}
-
-fn names<DB: diesel::backend::Backend>(
-    migrations: diesel::migration::Result<Vec<Box<dyn Migration<DB>>>>,
-) -> Result<Vec<String>, StoreError> {
-    migrations.map(|all| all.iter().map(|one| one.name().to_string()).collect()).map_err(failed)
 }
 
 fn failed(error: Box<dyn std::error::Error + Send + Sync>) -> StoreError {

@@ -38,7 +38,8 @@ pub mod trail;
 pub mod writer;
 
 pub use any_connection::AnyConnection;
-pub use backend::{Connector, Purpose, check_durability, database_now, ping};
+pub use backend::{Connector, Purpose, check_durability, database_now, link, ping};
 pub use error::StoreError;
 pub use page::Page;
 pub use pool::Reader;
+pub use postgres::Link;

@@ -90,3 +90,35 @@ pub fn waits_for_standby(connection: &mut PgConnection) -> Result<bool, StoreErr
     .get_result(connection)?;
     Ok(found.waits)
 }
+
+/// How a connection reaches its server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// By this version of TLS.
+    Encrypted(String),
+    /// In clear text, within this machine.
+    Local,
+    /// In clear text, over a network.
+    Plain,
+}
+
+/// How this connection reaches the server, as the server says.
+pub fn link(connection: &mut PgConnection) -> Result<Link, StoreError> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = sql_types::Nullable<sql_types::Text>)]
+        protocol: Option<String>,
+        #[diesel(sql_type = sql_types::Bool)]
+        local: bool,
+    }
+    let found: Found = sql_query(
+        "SELECT (SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl) AS protocol, \
+         coalesce(inet_server_addr() <<= ANY ('{127.0.0.0/8,::1/128}'::inet[]), true) AS local",
+    )
+    .get_result(connection)?;
+    Ok(match found.protocol {
+        Some(protocol) => Link::Encrypted(protocol),
+        None if found.local => Link::Local,
+        None => Link::Plain,
+    })
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-const SHIPPED: &str = include_str!("../../config/gateway/nginx.conf");
+pub const SHIPPED: &str = include_str!("../../config/gateway/nginx.conf");
 
 /// Runs nginx until standard input ends, which it does however the test ends.
 const GUARDIAN: &str = r#"
@@ -28,6 +28,11 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway in front of this service; `None` where nginx is not installed.
     pub fn start(service: SocketAddr) -> Option<Self> {
+        Self::start_with(service, "")
+    }
+
+    /// The same with further lines in its `http` block, as an operator adds them.
+    pub fn start_with(service: SocketAddr, lines: &str) -> Option<Self> {
         if !installed() {
             let required = std::env::var("CONVERSIOND_TEST_NGINX").is_ok_and(|value| value == "require");
             assert!(!required, "CONVERSIOND_TEST_NGINX=require, but nginx is not installed");
@@ -36,13 +41,16 @@ impl Gateway {
             return None;
         }
         // Another process may take the free port before nginx does; then the next.
-        (0..5).find_map(|_| Self::try_start(service)).or_else(|| panic!("nginx found no port to listen on"))
+        (0..5)
+            .find_map(|_| Self::try_start(service, lines))
+            .or_else(|| panic!("nginx found no port to listen on"))
     }
 
-    fn try_start(service: SocketAddr) -> Option<Self> {
+    fn try_start(service: SocketAddr, lines: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let configuration = rewritten(SHIPPED, folder.path(), address, service);
+        let configuration = configuration.replacen("\nhttp {\n", &format!("\nhttp {{\n{lines}\n"), 1);
         std::fs::write(folder.path().join("nginx.conf"), configuration).unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", GUARDIAN, "guardian"]).arg(folder.path());
@@ -86,6 +94,17 @@ impl Gateway {
             .collect()
     }
 
+    /// Both logs as they are on disk.
+    pub fn raw_logs(&self) -> Vec<u8> {
+        let read = |name| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
+        [read("access.log"), read("error.log")].concat()
+    }
+
+    /// Takes the folder away that large bodies are written to, as a full disk would.
+    pub fn remove_room_for_bodies(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("body")).unwrap();
+    }
+
     fn error_log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
     }
@@ -110,10 +129,10 @@ fn rewritten(shipped: &str, folder: &Path, listen: SocketAddr, service: SocketAd
         ("listen 80 default_server;", format!("listen {listen} default_server;"), 1),
         ("server conversiond:8080;", format!("server {service};"), 1),
         ("pid /tmp/nginx.pid;", format!("pid {folder}/nginx.pid;"), 1),
-        ("error_log /dev/stderr error;", format!("error_log {folder}/error.log error;"), 1),
+        ("error_log /dev/stderr crit;", format!("error_log {folder}/error.log crit;"), 1),
         ("access_log /dev/stdout json;", format!("access_log {folder}/access.log json;"), 1),
         // One cache of kept connections, so that they are met again.
-        ("worker_processes auto;", "worker_processes 1;".to_owned(), 1),
+        ("worker_processes 2;", "worker_processes 1;".to_owned(), 1),
         (" /tmp/nginx-", format!(" {folder}/"), 5),
     ] {
         assert_eq!(text.matches(from).count(), times, "{from} in config/gateway/nginx.conf");

@@ -1,5 +1,5 @@
 //! In the service's place: a server that keeps connections, and hangs up on a request to `…/lost`
-//! once it has it whole.
+//! once it has it whole. What is sent to `…/fails` fails.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -53,7 +53,9 @@ fn converse(stream: TcpStream, counts: &Counts) {
             counts.lost_on_a_kept_connection.fetch_add(usize::from(answered), Ordering::SeqCst);
             return;
         }
-        let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+        let status = if line.contains("/fails ") { "500 Internal Server Error" } else { "200 OK" };
+        let answer =
+            format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}");
         if reader.get_mut().write_all(answer.as_bytes()).is_err() {
             return;
         }

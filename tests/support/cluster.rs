@@ -74,6 +74,11 @@ impl Cluster {
         format!("postgres://conversiond@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Where the server keeps its data and its own settings.
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// The TCP port, for proxies in between.
     pub fn port(&self) -> u16 {
         self.port
@@ -222,7 +227,7 @@ pub(super) fn free_port() -> u16 {
 }
 
 /// Whom servers run as that refuse to run as root; `None` = whoever this is.
-pub(super) fn unprivileged() -> Option<(u32, u32)> {
+pub fn unprivileged() -> Option<(u32, u32)> {
     nix::unistd::geteuid().is_root().then(|| {
         let user = ["postgres", "nobody"].iter().find_map(|name| nix::unistd::User::from_name(name).ok()?);
         let user = user.expect("root needs a user to run servers as");
