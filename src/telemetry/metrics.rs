@@ -27,6 +27,21 @@ pub struct DropLabels {
     pub reason: &'static str,
 }
 
+/// A writing connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LaneLabels {
+    /// Its number.
+    pub lane: usize,
+}
+
+/// Why a request found no room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusedLabels {
+    /// `queue_rows`, `queue_bytes`: all merchants' together; `merchant_rows`, `merchant_bytes`,
+    /// `merchant_bodies`, `merchant_wait`: this merchant's share.
+    pub reason: &'static str,
+}
+
 /// Everything the service counts.
 pub struct Metrics {
     registry: Registry,
@@ -52,6 +67,10 @@ pub struct Metrics {
 pub struct WriterMetrics {
     /// Events waiting.
     pub queue_depth: Gauge,
+    /// Merchants that have something waiting, by lane.
+    pub waiting_merchants: Family<LaneLabels, Gauge>,
+    /// Requests that found no room.
+    pub refused: Family<RefusedLabels, Counter>,
     /// Events per transaction.
     pub batch_events: Histogram,
     /// How long transactions took, retries included.
@@ -92,10 +111,22 @@ impl Metrics {
         registry.register_with_unit("request", "From head to answer", Unit::Seconds, request_seconds.clone());
         let writer = WriterMetrics {
             queue_depth: Gauge::default(),
+            waiting_merchants: Family::default(),
+            refused: Family::default(),
             batch_events: Histogram::new(EVENTS),
             commit_seconds: Histogram::new(SECONDS),
         };
         registry.register("queue_depth", "Events waiting to be written", writer.queue_depth.clone());
+        registry.register(
+            "waiting_merchants",
+            "Merchants that have events waiting to be written, by writer",
+            writer.waiting_merchants.clone(),
+        );
+        registry.register(
+            "share_refused",
+            "Requests refused because the queue, or their merchant's share, was used up",
+            writer.refused.clone(),
+        );
         registry.register("batch_events", "Events per transaction", writer.batch_events.clone());
         registry.register_with_unit(
             "commit",

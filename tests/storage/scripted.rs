@@ -136,7 +136,12 @@ pub fn order(submission: &Submission) -> String {
 
 /// A sale of this order.
 pub fn event(order: usize) -> Submission {
-    submission(recording(&merchant(1), &json!({"externalOrderId": format!("O-{order}"), "amount": "1"})))
+    event_of(1, order)
+}
+
+/// The same of this merchant.
+pub fn event_of(number: u128, order: usize) -> Submission {
+    submission(recording(&merchant(number), &json!({"externalOrderId": format!("O-{order}"), "amount": "1"})))
 }
 
 /// The same under an idempotency key.
