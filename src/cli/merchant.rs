@@ -1,5 +1,7 @@
 //! `conversiond merchant …`
 
+use std::num::NonZeroU64;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -9,6 +11,7 @@ use crate::domain::ids::{ExternalId, MerchantId};
 use crate::domain::instant;
 use crate::domain::merchant::{self as domain, AttributionWindow, Plan};
 use crate::domain::money::Currency;
+use crate::domain::quota::Quota;
 use crate::domain::rate_limit::{PlanLimits, RateLimit};
 use crate::storage::merchants::{self, Account, Changes};
 use crate::system::SystemEntropy;
@@ -43,6 +46,8 @@ pub struct Create {
     attribution_window_days: AttributionWindow,
     #[command(flatten)]
     own_limit: OwnLimit,
+    #[command(flatten)]
+    quota: QuotaArgs,
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +71,11 @@ pub struct Set {
     /// Let the plan's rate limit hold again.
     #[arg(long, conflicts_with_all = ["rate", "burst"])]
     plan_rate: bool,
+    /// Let the plan's limit of rows in bulk requests hold again.
+    #[arg(long, conflicts_with = "rows_rate")]
+    plan_rows_rate: bool,
+    #[command(flatten)]
+    quota: QuotaArgs,
 }
 
 /// A limit of the merchant's own.
@@ -77,6 +87,24 @@ struct OwnLimit {
     /// Requests at once, with --rate; without it one second's worth.
     #[arg(long, value_name = "B", value_parser = limit_number(), requires = "rate")]
     burst: Option<u32>,
+    /// Rows per second in bulk requests, instead of the plan's; ten seconds' worth at once.
+    #[arg(long, value_name = "N", value_parser = limit_number())]
+    rows_rate: Option<u32>,
+}
+
+/// What the merchant may write per day (UTC).
+#[derive(Debug, Args)]
+struct QuotaArgs {
+    /// Rows per day, single callbacks and repeats included; 0 = any number.
+    #[arg(long, value_name = "N", value_parser = quota_number())]
+    quota_rows: Option<u64>,
+    /// Bytes of bodies per day; 0 = any number.
+    #[arg(long, value_name = "N", value_parser = quota_number())]
+    quota_bytes: Option<u64>,
+}
+
+fn quota_number() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(0..=1 << 60)
 }
 
 fn limit_number() -> clap::builder::RangedI64ValueParser<u32> {
@@ -87,6 +115,11 @@ impl OwnLimit {
     /// The limit, if one is given.
     fn read(&self) -> Option<RateLimit> {
         RateLimit::of(self.rate.unwrap_or(0), self.burst.unwrap_or(0))
+    }
+
+    /// The same of rows.
+    fn rows(&self) -> Option<RateLimit> {
+        RateLimit::of_rows(self.rows_rate.unwrap_or(0))
     }
 }
 
@@ -99,8 +132,8 @@ impl Merchant {
                 let changes = set.changes();
                 if changes.is_empty() {
                     return Err(Usage(
-                        "nothing to change: give --name, --plan, --rate, --plan-rate, --currency or \
-                         --attribution-window-days",
+                        "nothing to change: give --name, --plan, --rate, --plan-rate, --rows-rate, \
+                         --plan-rows-rate, --quota-rows, --quota-bytes, --currency or --attribution-window-days",
                     )
                     .into());
                 }
@@ -119,11 +152,14 @@ impl Merchant {
 
 impl Set {
     fn changes(self) -> Changes {
-        let own = self.own_limit.read();
+        let (own, own_rows) = (self.own_limit.read(), self.own_limit.rows());
         Changes {
             name: self.name,
             plan: self.plan,
             own_limit: (own.is_some() || self.plan_rate).then_some(own),
+            own_row_limit: (own_rows.is_some() || self.plan_rows_rate).then_some(own_rows),
+            quota_rows: self.quota.quota_rows.map(NonZeroU64::new),
+            quota_bytes: self.quota.quota_bytes.map(NonZeroU64::new),
             currency: self.currency,
             attribution_window: self.attribution_window_days,
             suspended: None,
@@ -140,6 +176,11 @@ impl Create {
                 attribution_window: self.attribution_window_days,
                 plan: self.plan,
                 own_limit: self.own_limit.read(),
+                own_row_limit: self.own_limit.rows(),
+                quota: Quota {
+                    rows: self.quota.quota_rows.and_then(NonZeroU64::new),
+                    bytes: self.quota.quota_bytes.and_then(NonZeroU64::new),
+                },
                 ..domain::Merchant::new(MerchantId::generate(now, &SystemEntropy))
             },
             name: self.name,

@@ -25,7 +25,7 @@ use crate::keyring::Keyring;
 use crate::storage::writer::Writer;
 use crate::storage::{Reader, StoreError};
 
-pub use bulk::BulkFormat;
+pub use bulk::{BulkFormat, rows_at_most, rows_of};
 pub use click::ClickCall;
 
 /// What the use cases need.

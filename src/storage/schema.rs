@@ -12,6 +12,18 @@ diesel::table! {
         created_at -> Timestamp,
         rate_per_s -> Nullable<Integer>,
         burst -> Nullable<Integer>,
+        rows_per_s -> Nullable<Integer>,
+        quota_rows -> Nullable<BigInt>,
+        quota_bytes -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    merchant_usage (merchant_id, day) {
+        merchant_id -> Text,
+        day -> Date,
+        rows -> BigInt,
+        bytes -> BigInt,
     }
 }
 

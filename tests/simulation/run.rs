@@ -110,6 +110,7 @@ impl Run {
             batch_events: random.usize(1..32),
             batch_bytes: 1 << random.u32(12..20),
             bulk_rows_max: 1_000,
+            bulk_wait_ms: 5_000,
             answer_timeout_s: ANSWER_TIMEOUT.as_secs(),
         };
         if random.bool() {

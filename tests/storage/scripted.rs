@@ -197,6 +197,7 @@ pub fn start_wanted(wanted: Wanted, wait_ms: u64, change: impl FnOnce(&mut Inges
         batch_events: 64,
         batch_bytes: 1 << 20,
         bulk_rows_max: 1_000,
+        bulk_wait_ms: 5_000,
         answer_timeout_s: (wait_ms / 1_000).max(10),
     };
     change(&mut limits);

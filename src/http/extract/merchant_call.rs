@@ -118,8 +118,16 @@ impl MerchantCall {
         body: &'a [u8],
         use_case: impl FnOnce(Call<'a>) -> Result<Prepared, IngestError>,
     ) -> Result<Prepared, Problem> {
-        let attempt = noted(request).attempt;
-        let attempt = attempt.ok_or_else(|| Problem::new(Code::InternalError, "The path is not set up."))?;
+        self.prepare_attempt(attempt_of(request)?, body, use_case)
+    }
+
+    /// The same of what is known of the request already, which may be done on any thread.
+    pub fn prepare_attempt<'a>(
+        &'a self,
+        attempt: Attempt,
+        body: &'a [u8],
+        use_case: impl FnOnce(Call<'a>) -> Result<Prepared, IngestError>,
+    ) -> Result<Prepared, Problem> {
         let (merchant, mode) = (Some(self.merchant.id), Some(self.verified.mode()));
         let call = Call {
             verified: &self.verified,
@@ -133,4 +141,9 @@ impl MerchantCall {
         };
         Ok(use_case(call)?)
     }
+}
+
+/// The journal's view of a request to a writing endpoint.
+pub fn attempt_of(request: &HttpRequest) -> Result<Attempt, Problem> {
+    noted(request).attempt.ok_or_else(|| Problem::new(Code::InternalError, "The path is not set up."))
 }

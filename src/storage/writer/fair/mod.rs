@@ -13,6 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use crate::domain::ids::MerchantId;
+use crate::domain::share::Room;
 use batch::Batch;
 
 /// What a transaction costs beside its rows, in rows. The virtual axis moves by at least so much per
@@ -132,7 +133,7 @@ impl<T> FairQueue<T> {
         // The largest submission must fit into the smallest queue: alone, then.
         let bytes = load.bytes.min(self.limits.queue_bytes);
         let own = self.members.get(&load.merchant).map_or(0, |member| member.bytes);
-        match room(own, self.bytes, bytes, self.limits.queue_bytes) {
+        match Room::of(own, self.bytes, bytes, self.limits.queue_bytes) {
             Room::Enough => {}
             Room::ShareUsed => return Err(Full::MerchantBytes),
             Room::None => return Err(Full::Bytes),
@@ -157,7 +158,7 @@ impl<T> FairQueue<T> {
     /// how many bytes it holds.
     pub fn push(&mut self, load: Load, make: impl FnOnce(usize) -> T) -> Result<(), Full> {
         let own = self.members.get(&load.merchant).map_or(0, |member| member.rows);
-        match room(own, self.rows, load.rows, self.limits.queue_rows) {
+        match Room::of(own, self.rows, load.rows, self.limits.queue_rows) {
             Room::Enough => {}
             Room::ShareUsed => return Err(Full::MerchantRows),
             Room::None => return Err(Full::Rows),
@@ -274,22 +275,4 @@ impl<T> Member<T> {
     fn is_idle(&self, now: u64) -> bool {
         self.waiting.is_empty() && self.bytes == 0 && self.start <= now
     }
-}
-
-enum Room {
-    Enough,
-    /// There is some, but not for this merchant.
-    ShareUsed,
-    None,
-}
-
-/// Whether there is room for `more` beside what the merchant and all have. One that has something may
-/// have as much as stays free: alone half of everything, two together two thirds. So there is always room
-/// for another one. What is larger than everything is taken when there is nothing else.
-const fn room(own: usize, all: usize, more: usize, max: usize) -> Room {
-    if all == 0 {
-        return Room::Enough;
-    }
-    let Some(free) = max.saturating_sub(all).checked_sub(more) else { return Room::None };
-    if own == 0 || own.saturating_add(more) <= free { Room::Enough } else { Room::ShareUsed }
 }
