@@ -21,7 +21,7 @@ use crate::domain::vault::MasterKeyRing;
 use crate::http::exports::Places;
 use crate::http::openapi::Description;
 use crate::http::{
-    AppState, BulkShares, Connection, HttpLimits, RateLimits, RefusedAttempts, Workbench, routes,
+    AppState, BulkShares, Connection, DailyQuotas, HttpLimits, RateLimits, RefusedAttempts, Workbench, routes,
 };
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
@@ -165,6 +165,7 @@ pub async fn build_with<S: BatchStore>(
         body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         bulk_body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         reconciliation_body_bytes: Arc::new(Semaphore::new(2 * config.server.reconciliation_body_bytes_max)),
+        daily_quotas: DailyQuotas::default(),
         bulk_shares: BulkShares::new(config),
         workbench: Workbench::new(workbench_places(), runtime),
         exports: Places::new(config.exports_max()),

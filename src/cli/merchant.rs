@@ -14,6 +14,7 @@ use crate::domain::money::Currency;
 use crate::domain::quota::Quota;
 use crate::domain::rate_limit::{PlanLimits, RateLimit};
 use crate::storage::merchants::{self, Account, Changes};
+use crate::storage::usage;
 use crate::system::SystemEntropy;
 
 #[derive(Debug, Subcommand)]
@@ -199,34 +200,63 @@ fn change(context: &Context, id: MerchantId, changes: &Changes) -> Result<(), Fa
     if !merchants::change(&mut connection, id, changes)? {
         return Err(format!("there is no merchant {id}").into());
     }
-    let account = merchants::find(&mut connection, id)?.ok_or("the merchant is gone")?;
-    let plans = context.config.plans.limits();
-    context.output.show(&describe(&account, &plans), || {
-        format!("{}\nIn force within 5 s.", table(&[header(), row(&account, &plans)]))
+    let mut account = merchants::find(&mut connection, id)?.ok_or("the merchant is gone")?;
+    let used = usage::of_day(&mut connection, context.now().date_naive())?;
+    account.merchant.usage = used.get(&id).copied();
+    let limits = limits(context);
+    context.output.show(&describe(&account, &limits), || {
+        format!("{}\nIn force within 5 s.", table(&[header(), row(&account, &limits)]))
     })
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let accounts = merchants::all(&mut context.database()?)?;
-    let plans = context.config.plans.limits();
-    let listed: Vec<Value> = accounts.iter().map(|account| describe(account, &plans)).collect();
+    let mut connection = context.database()?;
+    let used = usage::of_day(&mut connection, context.now().date_naive())?;
+    let mut accounts = merchants::all(&mut connection)?;
+    for Account { merchant, .. } in &mut accounts {
+        merchant.usage = used.get(&merchant.id).copied();
+    }
+    let limits = limits(context);
+    let listed: Vec<Value> = accounts.iter().map(|account| describe(account, &limits)).collect();
     context.output.show(&json!({ "merchants": listed }), || {
         let mut rows = vec![header()];
-        rows.extend(accounts.iter().map(|account| row(account, &plans)));
+        rows.extend(accounts.iter().map(|account| row(account, &limits)));
         table(&rows)
     })
 }
 
-fn describe(account: &Account, plans: &PlanLimits) -> Value {
+/// The plans' limits of requests, and of bulk requests' rows.
+struct Limits {
+    requests: PlanLimits,
+    rows: PlanLimits,
+}
+
+fn limits(context: &Context) -> Limits {
+    let plans = &context.config.plans;
+    Limits { requests: plans.limits(), rows: plans.row_limits() }
+}
+
+fn describe(account: &Account, limits: &Limits) -> Value {
     let merchant = &account.merchant;
     json!({
         "merchant_id": merchant.id.to_string(),
         "name": account.name,
         "plan": merchant.plan.as_str(),
-        "rate_limit": plans.limit_of(merchant).map(|limit| json!({
+        "rate_limit": limits.requests.limit_of(merchant).map(|limit| json!({
             "rate_per_s": limit.rate_per_s(),
             "burst": limit.burst(),
             "of_plan": merchant.own_limit.is_none(),
+        })),
+        "row_limit": limits.rows.row_limit_of(merchant).map(|limit| json!({
+            "rows_per_s": limit.rate_per_s(),
+            "of_plan": merchant.own_row_limit.is_none(),
+        })),
+        "quota": merchant.quota.is_set().then(|| json!({
+            "rows": merchant.quota.rows,
+            "bytes": merchant.quota.bytes,
+            "rows_today": merchant.usage.map_or(0, |usage| usage.rows),
+            "bytes_today": merchant.usage.map_or(0, |usage| usage.bytes),
+            "used_percent": used_percent(merchant),
         })),
         "currency": merchant.currency.map(Currency::code),
         "attribution_window_days": merchant.attribution_window.days(),
@@ -235,21 +265,36 @@ fn describe(account: &Account, plans: &PlanLimits) -> Value {
     })
 }
 
-fn header() -> Vec<String> {
-    ["MERCHANT", "NAME", "PLAN", "LIMIT", "CURRENCY", "WINDOW", "STATE"].map(str::to_owned).to_vec()
+/// How much of its quota a merchant has used today, where it has one.
+fn used_percent(merchant: &domain::Merchant) -> Option<u64> {
+    let used = merchant.usage.map_or(Some(0), |usage| merchant.quota.percent(&usage));
+    merchant.quota.is_set().then(|| used.and_then(|used| u64::try_from(used).ok()).unwrap_or(u64::MAX))
 }
 
-fn row(account: &Account, plans: &PlanLimits) -> Vec<String> {
+fn header() -> Vec<String> {
+    ["MERCHANT", "NAME", "PLAN", "LIMIT", "ROWS", "QUOTA", "CURRENCY", "WINDOW", "STATE"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn row(account: &Account, limits: &Limits) -> Vec<String> {
     let merchant = &account.merchant;
-    let limit = plans.limit_of(merchant).map_or("-".to_owned(), |limit| {
-        let own = if merchant.own_limit.is_some() { " (own)" } else { "" };
+    let own = |own: bool| if own { " (own)" } else { "" };
+    let limit = limits.requests.limit_of(merchant).map_or("-".to_owned(), |limit| {
+        let own = own(merchant.own_limit.is_some());
         format!("{}/s, {} at once{own}", limit.rate_per_s(), limit.burst())
     });
+    let rows = limits.rows.row_limit_of(merchant).map_or("-".to_owned(), |limit| {
+        format!("{}/s{}", limit.rate_per_s(), own(merchant.own_row_limit.is_some()))
+    });
+    let quota = used_percent(merchant).map_or("-".to_owned(), |percent| format!("{percent} % used today"));
     vec![
         merchant.id.to_string(),
         account.name.clone(),
         merchant.plan.to_string(),
         limit,
+        rows,
+        quota,
         merchant.currency.map_or("-", Currency::code).to_owned(),
         format!("{} d", merchant.attribution_window.days()),
         if merchant.suspended { "suspended" } else { "active" }.to_owned(),

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use super::api::exports::Places;
 use super::attempts::RefusedAttempts;
 use super::bulk_shares::BulkShares;
+use super::daily_quotas::DailyQuotas;
 use super::openapi::Description;
 use super::rate_limits::RateLimits;
 use super::workbench::Workbench;
@@ -45,6 +46,8 @@ pub struct AppState {
     pub bulk_body_bytes: Arc<Semaphore>,
     /// The same of merchants' books: two of the largest.
     pub reconciliation_body_bytes: Arc<Semaphore>,
+    /// What merchants may write per day.
+    pub daily_quotas: DailyQuotas,
     /// What each merchant's bulk requests take of the service.
     pub bulk_shares: BulkShares,
     /// Where long bodies are read.

@@ -131,8 +131,8 @@ impl Call<'_> {
             topic,
             fingerprint: Fingerprint::of_request(topic, None, body),
         });
-        let (merchant, mode) = (merchant.id, verified.mode());
+        let (merchant, metered, mode) = (merchant.id, merchant.quota.is_set(), verified.mode());
         let content = Arc::new(content);
-        Prepared(Submission { merchant, mode, attempt, claim, delivery, content, render })
+        Prepared(Submission { merchant, mode, attempt, claim, delivery, content, metered, render })
     }
 }

@@ -57,6 +57,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// What the rate limits remember, read at the time.
     pub rate_limits: RateLimitMetrics,
+    /// Requests refused because the merchant's quota of the day is used up.
+    pub quota_refused: Counter,
     pool_connections: Gauge,
     pool_idle: Gauge,
     key_age_seconds: Gauge<f64, AtomicU64>,
@@ -138,6 +140,12 @@ impl Metrics {
         registry.register("journal_written", "Refused attempts journaled", journal.written.clone());
         registry.register("journal_dropped", "Refused attempts not journaled", journal.dropped.clone());
         let rate_limits = RateLimitMetrics::register(&mut registry);
+        let quota_refused = Counter::default();
+        registry.register(
+            "quota_refused",
+            "Requests refused because their merchant's quota of the day is used up",
+            quota_refused.clone(),
+        );
         let (pool_connections, pool_idle) = (Gauge::default(), Gauge::default());
         registry.register("pool_connections", "Open connections for reading", pool_connections.clone());
         registry.register("pool_idle", "Of them, idle", pool_idle.clone());
@@ -156,6 +164,7 @@ impl Metrics {
             writer,
             journal,
             rate_limits,
+            quota_refused,
             pool_connections,
             pool_idle,
             key_age_seconds,

@@ -146,6 +146,7 @@ impl Shop {
             claim: key.map(|key| Claim { key, fingerprint, id: attempt_id.to_string() }),
             delivery: None,
             content: Arc::new(content),
+            metered: false,
             render: Arc::new(Words),
         }
     }

@@ -62,6 +62,7 @@ fn read(
     let prepare = || {
         let texts = rows_of(&call.body, format, state.limits.bulk_rows_max).map_err(IngestError::from)?;
         state.rate_limits.spend_rows(&call.merchant, texts.len(), state.ingest.clock.as_ref())?;
+        state.daily_quotas.add_rows(&call.merchant, texts.len().saturating_sub(1), state.ingest.clock.now());
         call.prepare_attempt(attempt, &call.body, |call| state.ingest.prepare_bulk(call, texts))
     };
     let prepared = prepare();

@@ -84,8 +84,25 @@ fn accept(request: &HttpRequest, state: &AppState, proven: Proven) -> Result<Mer
         note(request, |notes| notes.quota = Some(quota));
         outcome?;
     }
+    admit_to_quota(request, state, &merchant, body.bytes.len())?;
     let Body { bytes: body, permit: _memory } = body;
     Ok(MerchantCall { verified, merchant, idempotency_key, external_event_id, body, _memory })
+}
+
+/// A quota is of what is written: reading goes on when it is used up.
+fn admit_to_quota(
+    request: &HttpRequest,
+    state: &AppState,
+    merchant: &Arc<Merchant>,
+    bytes: usize,
+) -> Result<(), Problem> {
+    if !merchant.quota.is_set() || noted(request).attempt.is_none() {
+        return Ok(());
+    }
+    let admitted = state.daily_quotas.admit(merchant, bytes, state.ingest.clock.now());
+    admitted.inspect_err(|_| {
+        state.metrics.quota_refused.inc();
+    })
 }
 
 impl MerchantCall {
