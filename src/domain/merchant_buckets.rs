@@ -50,8 +50,11 @@ impl MerchantBuckets {
     }
 
     /// How long a merchant's bucket will hold nothing; zero while it holds something.
-    pub fn until_positive(&self, merchant: MerchantId, now: Duration) -> Duration {
-        self.buckets.get(&merchant).map_or(Duration::ZERO, |bucket| bucket.until_positive(now))
+    pub fn until_positive(&mut self, merchant: MerchantId, limit: RateLimit, now: Duration) -> Duration {
+        self.buckets.get_mut(&merchant).map_or(Duration::ZERO, |bucket| {
+            bucket.adopt(limit, now);
+            bucket.until_positive(now)
+        })
     }
 
     fn bucket(&mut self, merchant: MerchantId, limit: RateLimit, now: Duration) -> &mut TokenBucket {

@@ -67,7 +67,7 @@ impl RateLimits {
     /// Whether a merchant may send rows in bulk now; nothing is spent.
     pub fn admit_rows(&self, merchant: &Merchant, clock: &dyn Clock) -> Result<(), Problem> {
         let Some(limit) = self.row_plans.row_limit_of(merchant) else { return Ok(()) };
-        let wait = lock(&self.rows).until_positive(merchant.id, clock.monotonic());
+        let wait = lock(&self.rows).until_positive(merchant.id, limit, clock.monotonic());
         if wait.is_zero() { Ok(()) } else { Err(too_many_rows(limit, wait)) }
     }
 
