@@ -21,7 +21,9 @@ use crate::domain::time::{Clock, Entropy};
 use crate::domain::vault::MasterKeyRing;
 use crate::http::exports::Places;
 use crate::http::openapi::Description;
-use crate::http::{AppState, Connection, HttpLimits, RateLimits, RefusedAttempts, routes};
+use crate::http::{
+    AppState, BulkShares, Connection, DailyQuotas, HttpLimits, RateLimits, RefusedAttempts, Workbench, routes,
+};
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
 use crate::storage::housekeeping::{Housekeeper, Journal};
@@ -168,6 +170,9 @@ pub async fn build_with<S: BatchStore>(
         body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         bulk_body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
         reconciliation_body_bytes: Arc::new(Semaphore::new(2 * config.server.reconciliation_body_bytes_max)),
+        daily_quotas: DailyQuotas::default(),
+        bulk_shares: BulkShares::new(config),
+        workbench: Workbench::new(workbench_places(), runtime),
         exports: Places::new(config.exports_max()),
         draining: Arc::new(AtomicBool::new(false)),
     });
@@ -230,6 +235,11 @@ impl BoundServer {
             Some(Ok(Ok(()))) | None => Ok(()),
         }
     }
+}
+
+/// How many long bodies are read at one moment: on few processors one, so that callbacks have the others.
+fn workbench_places() -> usize {
+    if std::thread::available_parallelism().map_or(1, usize::from) > 2 { 2 } else { 1 }
 }
 
 fn prepare_schema(

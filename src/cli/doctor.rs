@@ -6,9 +6,13 @@ use serde_json::json;
 
 use super::output::table;
 use super::{Context, Failure};
+use crate::domain::quota::Level;
 use crate::domain::vault::MasterKeyRing;
 use crate::keyring::{Loader, load_master_key};
-use crate::storage::{AnyConnection, Connector, Link, Purpose, database_now, link, migrate};
+use crate::storage::merchants::{self, Account};
+use crate::storage::{
+    AnyConnection, Connector, Link, Purpose, StoreError, database_now, link, migrate, usage,
+};
 use crate::system::{OFF_MAX, SystemEntropy};
 
 #[derive(Serialize)]
@@ -52,6 +56,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
             && migrated
         {
             checks.push(Check::new("keys", keys(context, &mut connection, ring)));
+            checks.push(Check::new("quotas", quotas(context, &mut connection)));
         }
     }
     if let DatabaseFile::There(says) = sqlite_file(context) {
@@ -131,6 +136,23 @@ fn keys(context: &Context, connection: &mut AnyConnection, ring: MasterKeyRing) 
         .load(connection, context.now())
         .map_err(|error| format!("{error}; is this the master key they were made with?"))?;
     Ok(format!("{} keys, every secret opens", directory.len()))
+}
+
+/// Tells who has nearly used up its quota of the day, which is no fault of the service.
+fn quotas(context: &Context, connection: &mut AnyConnection) -> Result<String, String> {
+    let read = |connection: &mut AnyConnection| -> Result<Vec<String>, StoreError> {
+        let used = usage::of_day(connection, context.now().date_naive())?;
+        let accounts = merchants::all(connection)?.into_iter();
+        let nearly = accounts.filter_map(|Account { merchant, .. }| {
+            let usage = used.get(&merchant.id)?;
+            let percent =
+                merchant.quota.percent(usage).filter(|_| merchant.quota.level(usage) > Level::Below)?;
+            Some(format!("{} has used {percent} %", merchant.id))
+        });
+        Ok(nearly.collect())
+    };
+    let nearly = read(connection).map_err(|error| error.to_string())?;
+    Ok(if nearly.is_empty() { "nobody has used 80 % of the day's".to_owned() } else { nearly.join(", ") })
 }
 
 enum DatabaseFile {

@@ -1,5 +1,7 @@
 //! `conversiond merchant …`
 
+use std::num::NonZeroU64;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -9,8 +11,10 @@ use crate::domain::ids::{ExternalId, MerchantId};
 use crate::domain::instant;
 use crate::domain::merchant::{self as domain, AttributionWindow, Plan};
 use crate::domain::money::Currency;
+use crate::domain::quota::Quota;
 use crate::domain::rate_limit::{PlanLimits, RateLimit};
 use crate::storage::merchants::{self, Account, Changes};
+use crate::storage::usage;
 use crate::system::SystemEntropy;
 
 #[derive(Debug, Subcommand)]
@@ -46,6 +50,8 @@ pub struct Create {
     require_v2: bool,
     #[command(flatten)]
     own_limit: OwnLimit,
+    #[command(flatten)]
+    quota: QuotaArgs,
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +78,11 @@ pub struct Set {
     /// Let the plan's rate limit hold again.
     #[arg(long, conflicts_with_all = ["rate", "burst"])]
     plan_rate: bool,
+    /// Let the plan's limit of rows in bulk requests hold again.
+    #[arg(long, conflicts_with = "rows_rate")]
+    plan_rows_rate: bool,
+    #[command(flatten)]
+    quota: QuotaArgs,
 }
 
 /// A limit of the merchant's own.
@@ -83,6 +94,24 @@ struct OwnLimit {
     /// Requests at once, with --rate; without it one second's worth.
     #[arg(long, value_name = "B", value_parser = limit_number(), requires = "rate")]
     burst: Option<u32>,
+    /// Rows per second in bulk requests, instead of the plan's; ten seconds' worth at once.
+    #[arg(long, value_name = "N", value_parser = limit_number())]
+    rows_rate: Option<u32>,
+}
+
+/// What the merchant may write per day (UTC).
+#[derive(Debug, Args)]
+struct QuotaArgs {
+    /// Rows per day, single callbacks and repeats included; 0 = any number.
+    #[arg(long, value_name = "N", value_parser = quota_number())]
+    quota_rows: Option<u64>,
+    /// Bytes of bodies per day; 0 = any number.
+    #[arg(long, value_name = "N", value_parser = quota_number())]
+    quota_bytes: Option<u64>,
+}
+
+fn quota_number() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(0..=1 << 60)
 }
 
 fn limit_number() -> clap::builder::RangedI64ValueParser<u32> {
@@ -93,6 +122,11 @@ impl OwnLimit {
     /// The limit, if one is given.
     fn read(&self) -> Option<RateLimit> {
         RateLimit::of(self.rate.unwrap_or(0), self.burst.unwrap_or(0))
+    }
+
+    /// The same of rows.
+    fn rows(&self) -> Option<RateLimit> {
+        RateLimit::of_rows(self.rows_rate.unwrap_or(0))
     }
 }
 
@@ -105,7 +139,8 @@ impl Merchant {
                 let changes = set.changes();
                 if changes.is_empty() {
                     return Err(Usage(
-                        "nothing to change: give --name, --plan, --rate, --plan-rate, --currency, \
+                        "nothing to change: give --name, --plan, --rate, --plan-rate, --rows-rate, \
+                         --plan-rows-rate, --quota-rows, --quota-bytes, --currency, \
                          --attribution-window-days or --require-v2",
                     )
                     .into());
@@ -125,11 +160,14 @@ impl Merchant {
 
 impl Set {
     fn changes(self) -> Changes {
-        let own = self.own_limit.read();
+        let (own, own_rows) = (self.own_limit.read(), self.own_limit.rows());
         Changes {
             name: self.name,
             plan: self.plan,
             own_limit: (own.is_some() || self.plan_rate).then_some(own),
+            own_row_limit: (own_rows.is_some() || self.plan_rows_rate).then_some(own_rows),
+            quota_rows: self.quota.quota_rows.map(NonZeroU64::new),
+            quota_bytes: self.quota.quota_bytes.map(NonZeroU64::new),
             currency: self.currency,
             attribution_window: self.attribution_window_days,
             suspended: None,
@@ -148,6 +186,11 @@ impl Create {
                 plan: self.plan,
                 own_limit: self.own_limit.read(),
                 require_v2: self.require_v2,
+                own_row_limit: self.own_limit.rows(),
+                quota: Quota {
+                    rows: self.quota.quota_rows.and_then(NonZeroU64::new),
+                    bytes: self.quota.quota_bytes.and_then(NonZeroU64::new),
+                },
                 ..domain::Merchant::new(MerchantId::generate(now, &SystemEntropy))
             },
             name: self.name,
@@ -166,34 +209,63 @@ fn change(context: &Context, id: MerchantId, changes: &Changes) -> Result<(), Fa
     if !merchants::change(&mut connection, id, changes)? {
         return Err(format!("there is no merchant {id}").into());
     }
-    let account = merchants::find(&mut connection, id)?.ok_or("the merchant is gone")?;
-    let plans = context.config.plans.limits();
-    context.output.show(&describe(&account, &plans), || {
-        format!("{}\nIn force within 5 s.", table(&[header(), row(&account, &plans)]))
+    let mut account = merchants::find(&mut connection, id)?.ok_or("the merchant is gone")?;
+    let used = usage::of_day(&mut connection, context.now().date_naive())?;
+    account.merchant.usage = used.get(&id).copied();
+    let limits = limits(context);
+    context.output.show(&describe(&account, &limits), || {
+        format!("{}\nIn force within 5 s.", table(&[header(), row(&account, &limits)]))
     })
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let accounts = merchants::all(&mut context.database()?)?;
-    let plans = context.config.plans.limits();
-    let listed: Vec<Value> = accounts.iter().map(|account| describe(account, &plans)).collect();
+    let mut connection = context.database()?;
+    let used = usage::of_day(&mut connection, context.now().date_naive())?;
+    let mut accounts = merchants::all(&mut connection)?;
+    for Account { merchant, .. } in &mut accounts {
+        merchant.usage = used.get(&merchant.id).copied();
+    }
+    let limits = limits(context);
+    let listed: Vec<Value> = accounts.iter().map(|account| describe(account, &limits)).collect();
     context.output.show(&json!({ "merchants": listed }), || {
         let mut rows = vec![header()];
-        rows.extend(accounts.iter().map(|account| row(account, &plans)));
+        rows.extend(accounts.iter().map(|account| row(account, &limits)));
         table(&rows)
     })
 }
 
-fn describe(account: &Account, plans: &PlanLimits) -> Value {
+/// The plans' limits of requests, and of bulk requests' rows.
+struct Limits {
+    requests: PlanLimits,
+    rows: PlanLimits,
+}
+
+fn limits(context: &Context) -> Limits {
+    let plans = &context.config.plans;
+    Limits { requests: plans.limits(), rows: plans.row_limits() }
+}
+
+fn describe(account: &Account, limits: &Limits) -> Value {
     let merchant = &account.merchant;
     json!({
         "merchant_id": merchant.id.to_string(),
         "name": account.name,
         "plan": merchant.plan.as_str(),
-        "rate_limit": plans.limit_of(merchant).map(|limit| json!({
+        "rate_limit": limits.requests.limit_of(merchant).map(|limit| json!({
             "rate_per_s": limit.rate_per_s(),
             "burst": limit.burst(),
             "of_plan": merchant.own_limit.is_none(),
+        })),
+        "row_limit": limits.rows.row_limit_of(merchant).map(|limit| json!({
+            "rows_per_s": limit.rate_per_s(),
+            "of_plan": merchant.own_row_limit.is_none(),
+        })),
+        "quota": merchant.quota.is_set().then(|| json!({
+            "rows": merchant.quota.rows,
+            "bytes": merchant.quota.bytes,
+            "rows_today": merchant.usage.map_or(0, |usage| usage.rows),
+            "bytes_today": merchant.usage.map_or(0, |usage| usage.bytes),
+            "used_percent": used_percent(merchant),
         })),
         "currency": merchant.currency.map(Currency::code),
         "attribution_window_days": merchant.attribution_window.days(),
@@ -203,21 +275,36 @@ fn describe(account: &Account, plans: &PlanLimits) -> Value {
     })
 }
 
-fn header() -> Vec<String> {
-    ["MERCHANT", "NAME", "PLAN", "LIMIT", "CURRENCY", "WINDOW", "STATE"].map(str::to_owned).to_vec()
+/// How much of its quota a merchant has used today, where it has one.
+fn used_percent(merchant: &domain::Merchant) -> Option<u64> {
+    let used = merchant.usage.map_or(Some(0), |usage| merchant.quota.percent(&usage));
+    merchant.quota.is_set().then(|| used.and_then(|used| u64::try_from(used).ok()).unwrap_or(u64::MAX))
 }
 
-fn row(account: &Account, plans: &PlanLimits) -> Vec<String> {
+fn header() -> Vec<String> {
+    ["MERCHANT", "NAME", "PLAN", "LIMIT", "ROWS", "QUOTA", "CURRENCY", "WINDOW", "STATE"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn row(account: &Account, limits: &Limits) -> Vec<String> {
     let merchant = &account.merchant;
-    let limit = plans.limit_of(merchant).map_or("-".to_owned(), |limit| {
-        let own = if merchant.own_limit.is_some() { " (own)" } else { "" };
+    let own = |own: bool| if own { " (own)" } else { "" };
+    let limit = limits.requests.limit_of(merchant).map_or("-".to_owned(), |limit| {
+        let own = own(merchant.own_limit.is_some());
         format!("{}/s, {} at once{own}", limit.rate_per_s(), limit.burst())
     });
+    let rows = limits.rows.row_limit_of(merchant).map_or("-".to_owned(), |limit| {
+        format!("{}/s{}", limit.rate_per_s(), own(merchant.own_row_limit.is_some()))
+    });
+    let quota = used_percent(merchant).map_or("-".to_owned(), |percent| format!("{percent} % used today"));
     vec![
         merchant.id.to_string(),
         account.name.clone(),
         merchant.plan.to_string(),
         limit,
+        rows,
+        quota,
         merchant.currency.map_or("-", Currency::code).to_owned(),
         format!("{} d", merchant.attribution_window.days()),
         match (merchant.suspended, merchant.require_v2) {

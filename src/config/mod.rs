@@ -96,6 +96,7 @@ pub struct Ingest {
     pub batch_events: usize,
     pub batch_bytes: usize,
     pub bulk_rows_max: usize,
+    pub bulk_wait_ms: u64,
     pub answer_timeout_s: u64,
 }
 
@@ -127,6 +128,7 @@ pub struct Plans {
 pub struct RateSetting {
     pub rate_per_s: u32,
     pub burst: u32,
+    pub rows_per_s: u32,
 }
 
 /// `[peer]`
@@ -233,6 +235,18 @@ impl Plans {
     }
 }
 
+impl Plans {
+    /// What each plan allows of bulk requests' rows.
+    pub const fn row_limits(&self) -> PlanLimits {
+        PlanLimits {
+            free: RateLimit::of_rows(self.free.rows_per_s),
+            pro: RateLimit::of_rows(self.pro.rows_per_s),
+            business: RateLimit::of_rows(self.business.rows_per_s),
+            enterprise: RateLimit::of_rows(self.enterprise.rows_per_s),
+        }
+    }
+}
+
 impl RateSetting {
     /// The limit; `None` = none.
     const fn limit(&self) -> Option<RateLimit> {
@@ -313,6 +327,8 @@ impl Config {
         within("ingest.batch_bytes", number(self.ingest.batch_bytes), 1 << 16, 1 << 28)?;
         within("ingest.answer_timeout_s", self.ingest.answer_timeout_s.into(), 1, 60)?;
         within("ingest.bulk_rows_max", number(self.ingest.bulk_rows_max), 1, 1_000)?;
+        let bulk_wait_max = i128::from(self.ingest.answer_timeout_s) * 1_000;
+        within("ingest.bulk_wait_ms", self.ingest.bulk_wait_ms.into(), 0, bulk_wait_max)?;
         within("server.bulk_body_bytes_max", number(self.server.bulk_body_bytes_max), 1_024, 1 << 24)?;
         let books_max = number(self.server.reconciliation_body_bytes_max);
         within("server.reconciliation_body_bytes_max", books_max, 1_024, 1 << 28)?;
@@ -325,6 +341,7 @@ impl Config {
         let plans = [("free", free), ("pro", pro), ("business", business), ("enterprise", enterprise)];
         for (name, plan) in plans {
             within(&format!("plans.{name}.rate_per_s"), plan.rate_per_s.into(), 0, RateLimit::MAX.into())?;
+            within(&format!("plans.{name}.rows_per_s"), plan.rows_per_s.into(), 0, RateLimit::MAX.into())?;
             within(&format!("plans.{name}.burst"), plan.burst.into(), 0, RateLimit::MAX.into())?;
         }
         within("peer.failures_per_s", self.peer.failures_per_s.into(), 0, RateLimit::MAX.into())?;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::ids::MerchantId;
 use super::money::Currency;
+use super::quota::{Quota, Usage};
 use super::rate_limit::RateLimit;
 
 /// What a merchant is and how its events are judged.
@@ -24,6 +25,12 @@ pub struct Merchant {
     pub plan: Plan,
     /// Its own rate limit, which wins over the plan's.
     pub own_limit: Option<RateLimit>,
+    /// The same of bulk requests' rows.
+    pub own_row_limit: Option<RateLimit>,
+    /// What it may write per day.
+    pub quota: Quota,
+    /// What it had written today, when the merchant was read; known only where there is a quota.
+    pub usage: Option<Usage>,
 }
 
 impl Merchant {
@@ -37,6 +44,9 @@ impl Merchant {
             require_v2: false,
             plan: Plan::Enterprise,
             own_limit: None,
+            own_row_limit: None,
+            quota: Quota { rows: None, bytes: None },
+            usage: None,
         }
     }
 }

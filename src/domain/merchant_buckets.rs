@@ -32,14 +32,39 @@ pub struct Spending {
 impl MerchantBuckets {
     /// Spends a token of a merchant under the limit that holds for it now.
     pub fn spend(&mut self, merchant: MerchantId, limit: RateLimit, now: Duration) -> Spending {
+        let bucket = self.bucket(merchant, limit, now);
+        let granted = bucket.take(now).is_ok();
+        Spending { granted, standing: bucket.standing(now) }
+    }
+
+    /// Spends any number of tokens while the bucket holds something. The error is how long it will hold
+    /// nothing.
+    pub fn spend_into_debt(
+        &mut self,
+        merchant: MerchantId,
+        limit: RateLimit,
+        tokens: u32,
+        now: Duration,
+    ) -> Result<(), Duration> {
+        self.bucket(merchant, limit, now).take_into_debt(tokens, now)
+    }
+
+    /// How long a merchant's bucket will hold nothing; zero while it holds something.
+    pub fn until_positive(&mut self, merchant: MerchantId, limit: RateLimit, now: Duration) -> Duration {
+        self.buckets.get_mut(&merchant).map_or(Duration::ZERO, |bucket| {
+            bucket.adopt(limit, now);
+            bucket.until_positive(now)
+        })
+    }
+
+    fn bucket(&mut self, merchant: MerchantId, limit: RateLimit, now: Duration) -> &mut TokenBucket {
         if now.saturating_sub(self.swept_at) >= SWEEP_EVERY {
             self.buckets.retain(|_, bucket| !bucket.is_full(now));
             self.swept_at = now;
         }
         let bucket = self.buckets.entry(merchant).or_insert_with(|| TokenBucket::full(limit, now));
         bucket.adopt(limit, now);
-        let granted = bucket.take(now).is_ok();
-        Spending { granted, standing: bucket.standing(now) }
+        bucket
     }
 
     /// How many merchants have spent something that has not flowed back yet.

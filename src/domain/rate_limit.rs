@@ -4,6 +4,9 @@ use std::num::NonZeroU32;
 
 use super::merchant::{Merchant, Plan};
 
+/// How many seconds' worth of a bulk request's rows may come at once.
+const ROWS_WINDOW_S: u32 = 10;
+
 /// So many requests per second in the long run, and so many at once.
 ///
 /// There is no limit of nothing: who may make no request at all is suspended.
@@ -25,6 +28,11 @@ impl RateLimit {
             None => rate_per_s,
         };
         Some(Self { rate_per_s, burst })
+    }
+
+    /// The limit of a bulk request's rows: so many per second, ten seconds' worth at once.
+    pub const fn of_rows(rows_per_s: u32) -> Option<Self> {
+        Self::of(rows_per_s, rows_per_s.saturating_mul(ROWS_WINDOW_S))
     }
 
     /// Requests per second.
@@ -57,15 +65,23 @@ pub struct PlanLimits {
 }
 
 impl PlanLimits {
-    /// The limit that holds for a merchant: its own, else its plan's; `None` = none.
+    /// The limit of requests that holds for a merchant: its own, else its plan's; `None` = none.
     pub fn limit_of(&self, merchant: &Merchant) -> Option<RateLimit> {
-        let plan = match merchant.plan {
+        merchant.own_limit.or(self.of_plan(merchant.plan))
+    }
+
+    /// The same of a bulk request's rows.
+    pub fn row_limit_of(&self, merchant: &Merchant) -> Option<RateLimit> {
+        merchant.own_row_limit.or(self.of_plan(merchant.plan))
+    }
+
+    const fn of_plan(&self, plan: Plan) -> Option<RateLimit> {
+        match plan {
             Plan::Free => self.free,
             Plan::Pro => self.pro,
             Plan::Business => self.business,
             Plan::Enterprise => self.enterprise,
-        };
-        merchant.own_limit.or(plan)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::rate_limit::RateLimit;
 
 /// One token.
-const BILLION: u64 = 1_000_000_000;
+const BILLION: i64 = 1_000_000_000;
 
 /// A bucket that fills at its limit's rate up to its limit's burst.
 ///
@@ -16,8 +16,8 @@ const BILLION: u64 = 1_000_000_000;
 #[derive(Debug, Clone, Copy)]
 pub struct TokenBucket {
     limit: RateLimit,
-    /// Billionths of a token at `at`, at most the capacity.
-    level: u64,
+    /// Billionths of a token at `at`, at most the capacity; below zero is debt.
+    level: i64,
     at: Duration,
 }
 
@@ -43,13 +43,30 @@ impl TokenBucket {
     /// Takes a token. The error is how long it takes until there is one.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         self.settle(now);
-        match self.level.checked_sub(BILLION) {
-            Some(rest) => {
-                self.level = rest;
-                Ok(())
-            }
-            None => Err(self.time_to(BILLION)),
+        if self.level < BILLION {
+            return Err(self.time_to(BILLION));
         }
+        self.level -= BILLION;
+        Ok(())
+    }
+
+    /// Takes any number of tokens while something is there, and may leave a debt that is paid before
+    /// anything can be taken again. The error is how long that takes.
+    pub fn take_into_debt(&mut self, tokens: u32, now: Duration) -> Result<(), Duration> {
+        self.settle(now);
+        if self.level <= 0 {
+            return Err(self.time_to(1));
+        }
+        // More than 0 less at most 2^32 × 10^9: it fits.
+        self.level -= i64::from(tokens) * BILLION;
+        Ok(())
+    }
+
+    /// How long until something can be taken into debt; zero while it can.
+    pub fn until_positive(&self, now: Duration) -> Duration {
+        let mut bucket = *self;
+        bucket.settle(now);
+        bucket.time_to(1)
     }
 
     /// Goes on under another limit, without a gift: what was there stays, cut to the new burst.
@@ -72,7 +89,7 @@ impl TokenBucket {
         bucket.settle(now);
         Standing {
             limit: bucket.limit,
-            remaining: u32::try_from(bucket.level / BILLION).unwrap_or(u32::MAX),
+            remaining: u32::try_from(bucket.level.max(0) / BILLION).unwrap_or(u32::MAX),
             until_next: bucket.time_to(BILLION),
             until_full: bucket.time_to(capacity(bucket.limit)),
         }
@@ -85,16 +102,16 @@ impl TokenBucket {
 
     /// Adds what has flowed in since.
     fn settle(&mut self, now: Duration) {
-        // At most 2^94 × 2^32: it fits.
+        // At most 2^94 × 2^32: it fits. The level is at least -2^32 × 10^9, so the room fits, too.
         let gained = now.saturating_sub(self.at).as_nanos() * u128::from(self.limit.rate_per_s());
         let room = capacity(self.limit) - self.level;
-        self.level += u64::try_from(gained).unwrap_or(u64::MAX).min(room);
+        self.level += i64::try_from(gained).unwrap_or(i64::MAX).min(room);
         self.at = self.at.max(now);
     }
 
     /// How long until the level is reached; the last nanosecond counts whole.
-    fn time_to(&self, level: u64) -> Duration {
-        let missing = level.saturating_sub(self.level);
+    fn time_to(&self, level: i64) -> Duration {
+        let missing = u64::try_from(level.saturating_sub(self.level)).unwrap_or(0);
         Duration::from_nanos(missing.div_ceil(self.limit.rate_per_s().into()))
     }
 }
@@ -112,8 +129,8 @@ pub fn whole_seconds(duration: Duration) -> u64 {
 }
 
 /// In billionths: at most 2^32 × 10^9, which fits.
-fn capacity(limit: RateLimit) -> u64 {
-    u64::from(limit.burst()) * BILLION
+fn capacity(limit: RateLimit) -> i64 {
+    i64::from(limit.burst()) * BILLION
 }
 
 #[cfg(test)]
@@ -156,6 +173,32 @@ mod tests {
         while bucket.take(ms(0)).is_ok() {}
         let taken = (1..=10_000).filter(|at| bucket.take(ms(*at)).is_ok()).count();
         assert_eq!(taken, 30);
+    }
+
+    #[test]
+    fn a_debt_is_paid_before_anything_is_taken_again() {
+        let mut bucket = TokenBucket::full(limit(1_000, 10_000), ms(0));
+        for _ in 0..9 {
+            assert_eq!(bucket.take_into_debt(1_000, ms(0)), Ok(()));
+        }
+        assert_eq!(bucket.take_into_debt(999, ms(0)), Ok(()));
+        // One is left: the next request is admitted whole.
+        assert_eq!(bucket.take_into_debt(1_000, ms(0)), Ok(()));
+        assert_eq!(
+            (bucket.standing(ms(0)).remaining, bucket.until_positive(ms(0))),
+            (0, ms(999) + Duration::from_nanos(1))
+        );
+        assert_eq!(bucket.take_into_debt(1, ms(999)), Err(Duration::from_nanos(1)));
+        assert_eq!(bucket.take_into_debt(u32::MAX, ms(1_000)), Ok(()));
+        assert!(bucket.take_into_debt(1, Duration::from_secs(4_294_966)).is_err());
+        assert_eq!(bucket.until_positive(Duration::from_secs(4_294_968)), Duration::ZERO);
+        // The debt is none of another limit's, but stays.
+        bucket.take_into_debt(100_000_000, Duration::from_secs(4_294_968)).unwrap();
+        bucket.adopt(limit(1, 1), Duration::from_secs(4_294_968));
+        assert!(bucket.take(Duration::from_secs(4_294_968)).is_err());
+        let mut bucket = TokenBucket::full(limit(u32::MAX, u32::MAX), ms(0));
+        assert_eq!(bucket.take_into_debt(u32::MAX, ms(0)), Ok(()));
+        assert!(bucket.is_full(Duration::MAX));
     }
 
     #[test]

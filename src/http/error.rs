@@ -61,6 +61,7 @@ codes! {
     RefundIdRequired => 422, "refund_id_required", false, "A second refund needs an external_id";
     ExternalEventIdReused => 422, "external_event_id_reused", false, "The event id stands for another delivery";
     StatusTopicMismatch => 422, "status_topic_mismatch", false, "Topic and status do not belong together";
+    QuotaExceeded => 429, "quota_exceeded", true, "The quota of the day is used up";
     RateLimited => 429, "rate_limited", true, "Too many requests";
     HeadersTooLarge => 431, "headers_too_large", false, "The head is too large";
     InternalError => 500, "internal_error", true, "Something went wrong here";
@@ -135,7 +136,7 @@ impl Problem {
     /// The seconds after which a retry makes sense.
     pub fn retry_after_s(&self) -> Option<u64> {
         match self.code {
-            Code::RateLimited => self.quota_after_s,
+            Code::RateLimited | Code::QuotaExceeded => self.quota_after_s,
             Code::Overloaded | Code::ShuttingDown | Code::IdempotencyKeyInUse => Some(1),
             Code::StorageUnavailable => Some(2),
             Code::ClockUnreliable => Some(30),

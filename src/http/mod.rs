@@ -6,7 +6,9 @@
 mod admin;
 mod api;
 mod attempts;
+mod bulk_shares;
 mod connection;
+mod daily_quotas;
 pub mod error;
 mod extract;
 mod middleware;
@@ -18,11 +20,15 @@ mod request_context;
 pub mod routes;
 mod state;
 mod webhooks;
+mod workbench;
 
 pub use api::ReconciliationBody;
 pub use api::exports;
 pub use api::report::ReportBody;
 pub use attempts::RefusedAttempts;
+pub use bulk_shares::BulkShares;
 pub use connection::Connection;
+pub use daily_quotas::DailyQuotas;
 pub use rate_limits::RateLimits;
 pub use state::{AppState, HttpLimits};
+pub use workbench::Workbench;

@@ -35,7 +35,7 @@ pub struct ProblemBody<'a> {
     request_id: &'a str,
     /// Whether the same request may succeed later. If not, mend it first.
     retryable: bool,
-    /// The seconds until there is quota again; with `rate_limited` alone.
+    /// The seconds until there is quota again; with `rate_limited` and `quota_exceeded` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64", range(min = 1))]
     retry_after: Option<u64>,

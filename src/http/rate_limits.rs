@@ -1,5 +1,5 @@
-//! The two limits that are held in memory: what merchants spend, and what peers do wrong
-//! (contract section 7). Both are per instance.
+//! The limits that are held in memory: what merchants spend (requests, and rows in bulk), and
+//! what peers do wrong (contract section 7). Both are per instance.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,15 +13,18 @@ use crate::config::Config;
 use crate::domain::merchant::Merchant;
 use crate::domain::merchant_buckets::MerchantBuckets;
 use crate::domain::peer_failures::{Peer, PeerFailures};
-use crate::domain::rate_limit::PlanLimits;
+use crate::domain::rate_limit::{PlanLimits, RateLimit};
 use crate::domain::time::Clock;
 use crate::domain::token_bucket::whole_seconds;
 
 /// Shared by all workers. Each lock is held for a look-up, and now and then for a pass over its table.
 pub struct RateLimits {
     plans: PlanLimits,
+    row_plans: PlanLimits,
     trusted_proxies: Vec<IpNet>,
     merchants: Mutex<MerchantBuckets>,
+    /// Of bulk requests' rows.
+    rows: Mutex<MerchantBuckets>,
     /// `None` = peers are not limited.
     peers: Option<Mutex<PeerFailures>>,
 }
@@ -32,8 +35,10 @@ impl RateLimits {
         let peers = config.peer.limit().map(|limit| PeerFailures::new(limit, config.peer.table_entries));
         Self {
             plans: config.plans.limits(),
+            row_plans: config.plans.row_limits(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             merchants: Mutex::default(),
+            rows: Mutex::default(),
             peers: peers.map(Mutex::new),
         }
     }
@@ -57,6 +62,21 @@ impl RateLimits {
             Err(Problem::rate_limited(spending.standing.retry_after_s(), detail, "MERCHANT_RATE_LIMITED"))
         };
         Some((quota, outcome))
+    }
+
+    /// Whether a merchant may send rows in bulk now; nothing is spent.
+    pub fn admit_rows(&self, merchant: &Merchant, clock: &dyn Clock) -> Result<(), Problem> {
+        let Some(limit) = self.row_plans.row_limit_of(merchant) else { return Ok(()) };
+        let wait = lock(&self.rows).until_positive(merchant.id, limit, clock.monotonic());
+        if wait.is_zero() { Ok(()) } else { Err(too_many_rows(limit, wait)) }
+    }
+
+    /// Spends the rows of a bulk request as a whole: they may come to more than there is left.
+    pub fn spend_rows(&self, merchant: &Merchant, rows: usize, clock: &dyn Clock) -> Result<(), Problem> {
+        let Some(limit) = self.row_plans.row_limit_of(merchant) else { return Ok(()) };
+        let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+        let spent = lock(&self.rows).spend_into_debt(merchant.id, limit, rows, clock.monotonic());
+        spent.map_err(|wait| too_many_rows(limit, wait))
     }
 
     /// Refuses a client whose peer has failed too often of late, before any work.
@@ -96,6 +116,15 @@ impl RateLimits {
         let ours = self.trusted_proxies.iter().any(|net| net.contains(&client));
         (!ours).then(|| (peers, Peer::of(client)))
     }
+}
+
+fn too_many_rows(limit: RateLimit, wait: Duration) -> Problem {
+    let detail = format!(
+        "The merchant may send {} rows per second in bulk requests and {} at once.",
+        limit.rate_per_s(),
+        limit.burst()
+    );
+    Problem::rate_limited(whole_seconds(wait), detail, "MERCHANT_ROWS_LIMITED")
 }
 
 /// The tables hold at every moment, also where a thread ended.

@@ -10,8 +10,11 @@ use tokio::sync::Semaphore;
 
 use super::api::exports::Places;
 use super::attempts::RefusedAttempts;
+use super::bulk_shares::BulkShares;
+use super::daily_quotas::DailyQuotas;
 use super::openapi::Description;
 use super::rate_limits::RateLimits;
+use super::workbench::Workbench;
 use crate::config::Config;
 use crate::domain::seen_signatures::SeenSignatures;
 use crate::domain::signature::Forms;
@@ -47,6 +50,12 @@ pub struct AppState {
     pub bulk_body_bytes: Arc<Semaphore>,
     /// The same of merchants' books: two of the largest.
     pub reconciliation_body_bytes: Arc<Semaphore>,
+    /// What merchants may write per day.
+    pub daily_quotas: DailyQuotas,
+    /// What each merchant's bulk requests take of the service.
+    pub bulk_shares: BulkShares,
+    /// Where long bodies are read.
+    pub workbench: Workbench,
     /// Exports that may yet begin at this moment.
     pub exports: Places,
     /// Set when the service is to end: connections are closed after their next answer.

@@ -65,6 +65,8 @@ impl Ingest {
             claim: Some(claim),
             delivery: None,
             content: Arc::new(Content::Click(recording)),
+            // Visitors are sent on whatever the merchant's quota is.
+            metered: false,
             render: call.render,
         }))
     }

@@ -25,7 +25,7 @@ use crate::keyring::Keyring;
 use crate::storage::writer::Writer;
 use crate::storage::{Reader, StoreError};
 
-pub use bulk::BulkFormat;
+pub use bulk::{BulkFormat, rows_at_most, rows_of};
 pub use click::ClickCall;
 
 /// What the use cases need.
@@ -154,8 +154,8 @@ impl Call<'_> {
             fingerprint: Fingerprint::of_request(topic, JSON, None, body),
             bound: id_bound,
         });
-        let (merchant, mode) = (merchant.id, verified.mode());
+        let (merchant, metered, mode) = (merchant.id, merchant.quota.is_set(), verified.mode());
         let content = Arc::new(content);
-        Prepared(Submission { merchant, mode, attempt, claim, delivery, content, render })
+        Prepared(Submission { merchant, mode, attempt, claim, delivery, content, metered, render })
     }
 }

@@ -10,12 +10,13 @@ use crate::domain::access::{ApiKey, KeyDirectory, LiveSecret};
 use crate::domain::click_token::{TokenKey, TokenRing};
 use crate::domain::ids::{KeyId, MerchantId};
 use crate::domain::merchant::Merchant;
+use crate::domain::quota::Usage;
 use crate::domain::secret::SigningSecret;
 use crate::domain::signature::SigningKeys;
 use crate::domain::time::Entropy;
 use crate::domain::vault::{MasterKeyRing, Sealed};
 use crate::storage::keys::{StoredKey, StoredSecret};
-use crate::storage::{AnyConnection, StoreError, keys, merchants, token_keys};
+use crate::storage::{AnyConnection, StoreError, keys, merchants, token_keys, usage};
 
 /// Loads snapshots; secrets that did not change are not decrypted again.
 pub struct Loader {
@@ -47,10 +48,7 @@ impl Loader {
         // What a revoked key was sealed with is of no use, and of no harm should it not open.
         let mut stored = keys::secrets(connection, now)?;
         stored.retain(|secret| !revoked.contains(&secret.key_id));
-        let merchants: HashMap<MerchantId, Arc<Merchant>> = merchants::all(connection)?
-            .into_iter()
-            .map(|account| (account.merchant.id, Arc::new(account.merchant)))
-            .collect();
+        let merchants = merchants_of(connection, now)?;
         let mut secrets = self.secrets(stored)?;
         let mut directory = Vec::new();
         for key in keys {
@@ -118,6 +116,22 @@ impl Loader {
         }
         Ok(TokenRing::new(ring))
     }
+}
+
+/// The merchants, and what those with a quota wrote today.
+fn merchants_of(
+    connection: &mut AnyConnection,
+    now: DateTime<Utc>,
+) -> Result<HashMap<MerchantId, Arc<Merchant>>, StoreError> {
+    let accounts = merchants::all(connection)?;
+    let (day, metered) = (now.date_naive(), accounts.iter().any(|one| one.merchant.quota.is_set()));
+    let used = if metered { usage::of_day(connection, day)? } else { HashMap::new() };
+    let with_usage = |mut merchant: Merchant| {
+        let known = used.get(&merchant.id).copied().unwrap_or(Usage::none(day));
+        merchant.usage = merchant.quota.is_set().then_some(known);
+        (merchant.id, Arc::new(merchant))
+    };
+    Ok(accounts.into_iter().map(|account| with_usage(account.merchant)).collect())
 }
 
 fn api_key(

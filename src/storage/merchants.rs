@@ -1,5 +1,7 @@
 //! Merchants and their settings.
 
+use std::num::NonZeroU64;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 
@@ -8,6 +10,7 @@ use super::{AnyConnection, StoreError};
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::{AttributionWindow, Merchant, Plan};
 use crate::domain::money::Currency;
+use crate::domain::quota::Quota;
 use crate::domain::rate_limit::RateLimit;
 
 /// A merchant as the operator sees it.
@@ -30,6 +33,12 @@ pub struct Changes {
     pub plan: Option<Plan>,
     /// Its own rate limit; `Some(None)` = its plan's from now on.
     pub own_limit: Option<Option<RateLimit>>,
+    /// The same of bulk requests' rows.
+    pub own_row_limit: Option<Option<RateLimit>>,
+    /// How many rows it may write per day; `Some(None)` = any number from now on.
+    pub quota_rows: Option<Option<NonZeroU64>>,
+    /// The same of bytes.
+    pub quota_bytes: Option<Option<NonZeroU64>>,
     /// The order dialect's default currency.
     pub currency: Option<Currency>,
     /// Its attribution window, for events received from now on.
@@ -46,6 +55,9 @@ impl Changes {
         self.name.is_none()
             && self.plan.is_none()
             && self.own_limit.is_none()
+            && self.own_row_limit.is_none()
+            && self.quota_rows.is_none()
+            && self.quota_bytes.is_none()
             && self.currency.is_none()
             && self.attribution_window.is_none()
             && self.suspended.is_none()
@@ -66,6 +78,9 @@ struct Row {
     rate_per_s: Option<i32>,
     burst: Option<i32>,
     require_v2: bool,
+    rows_per_s: Option<i32>,
+    quota_rows: Option<i64>,
+    quota_bytes: Option<i64>,
 }
 
 #[derive(AsChangeset)]
@@ -80,6 +95,9 @@ struct ChangedColumns {
     rate_per_s: Option<Option<i32>>,
     burst: Option<Option<i32>>,
     require_v2: Option<bool>,
+    rows_per_s: Option<Option<i32>>,
+    quota_rows: Option<Option<i64>>,
+    quota_bytes: Option<Option<i64>>,
 }
 
 /// Adds a merchant.
@@ -95,6 +113,9 @@ pub fn create(connection: &mut AnyConnection, account: &Account) -> Result<(), S
         rate_per_s: account.merchant.own_limit.map(|limit| column(limit.rate_per_s())),
         burst: account.merchant.own_limit.map(|limit| column(limit.burst())),
         require_v2: account.merchant.require_v2,
+        rows_per_s: account.merchant.own_row_limit.map(|limit| column(limit.rate_per_s())),
+        quota_rows: account.merchant.quota.rows.map(wide_column),
+        quota_bytes: account.merchant.quota.bytes.map(wide_column),
     };
     connection.write(|c| {
         diesel::insert_into(merchants::table).values(row).execute(c)?;
@@ -113,6 +134,9 @@ pub fn change(connection: &mut AnyConnection, id: MerchantId, changes: &Changes)
         rate_per_s: changes.own_limit.map(|own| own.map(|limit| column(limit.rate_per_s()))),
         burst: changes.own_limit.map(|own| own.map(|limit| column(limit.burst()))),
         require_v2: changes.require_v2,
+        rows_per_s: changes.own_row_limit.map(|own| own.map(|limit| column(limit.rate_per_s()))),
+        quota_rows: changes.quota_rows.map(|quota| quota.map(wide_column)),
+        quota_bytes: changes.quota_bytes.map(|quota| quota.map(wide_column)),
     };
     let row = merchants::table.filter(merchants::merchant_id.eq(id.to_string()));
     connection.write(|c| Ok(diesel::update(row).set(columns).execute(c)? == 1))
@@ -140,6 +164,10 @@ fn column(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+fn wide_column(number: NonZeroU64) -> i64 {
+    i64::try_from(number.get()).unwrap_or(i64::MAX)
+}
+
 impl Row {
     fn into_account(self) -> Result<Account, StoreError> {
         let id = self.merchant_id.clone();
@@ -154,6 +182,9 @@ impl Row {
         };
         let rate_per_s = u32::try_from(self.rate_per_s.unwrap_or(0)).ok()?;
         let burst = u32::try_from(self.burst.unwrap_or(0)).ok()?;
+        let rows_per_s = u32::try_from(self.rows_per_s.unwrap_or(0)).ok()?;
+        let quota = |column: Option<i64>| u64::try_from(column.unwrap_or(0)).ok().map(NonZeroU64::new);
+        let quota = Quota { rows: quota(self.quota_rows)?, bytes: quota(self.quota_bytes)? };
         Some(Account {
             merchant: Merchant {
                 id: self.merchant_id.parse().ok()?,
@@ -163,6 +194,9 @@ impl Row {
                 require_v2: self.require_v2,
                 plan: self.plan.parse().ok()?,
                 own_limit: RateLimit::of(rate_per_s, burst),
+                own_row_limit: RateLimit::of_rows(rows_per_s),
+                quota,
+                usage: None,
             },
             name: self.name,
             created_at: self.created_at.and_utc(),

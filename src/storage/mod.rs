@@ -35,6 +35,7 @@ pub mod submissions;
 mod time_column;
 pub mod token_keys;
 pub mod trail;
+pub mod usage;
 pub mod writer;
 
 pub use any_connection::AnyConnection;

@@ -13,6 +13,18 @@ diesel::table! {
         rate_per_s -> Nullable<Integer>,
         burst -> Nullable<Integer>,
         require_v2 -> Bool,
+        rows_per_s -> Nullable<Integer>,
+        quota_rows -> Nullable<BigInt>,
+        quota_bytes -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    merchant_usage (merchant_id, day) {
+        merchant_id -> Text,
+        day -> Date,
+        rows -> BigInt,
+        bytes -> BigInt,
     }
 }
 

@@ -27,6 +27,21 @@ pub struct DropLabels {
     pub reason: &'static str,
 }
 
+/// A writing connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LaneLabels {
+    /// Its number.
+    pub lane: usize,
+}
+
+/// Why a request found no room.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusedLabels {
+    /// `queue_rows`, `queue_bytes`: all merchants' together; `merchant_rows`, `merchant_bytes`,
+    /// `merchant_bodies`, `merchant_wait`: this merchant's share.
+    pub reason: &'static str,
+}
+
 /// Everything the service counts.
 pub struct Metrics {
     registry: Registry,
@@ -42,6 +57,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// What the rate limits remember, read at the time.
     pub rate_limits: RateLimitMetrics,
+    /// Requests refused because the merchant's quota of the day is used up.
+    pub quota_refused: Counter,
     pool_connections: Gauge,
     pool_idle: Gauge,
     key_age_seconds: Gauge<f64, AtomicU64>,
@@ -52,6 +69,10 @@ pub struct Metrics {
 pub struct WriterMetrics {
     /// Events waiting.
     pub queue_depth: Gauge,
+    /// Merchants that have something waiting, by lane.
+    pub waiting_merchants: Family<LaneLabels, Gauge>,
+    /// Requests that found no room.
+    pub refused: Family<RefusedLabels, Counter>,
     /// Events per transaction.
     pub batch_events: Histogram,
     /// How long transactions took, retries included.
@@ -92,10 +113,22 @@ impl Metrics {
         registry.register_with_unit("request", "From head to answer", Unit::Seconds, request_seconds.clone());
         let writer = WriterMetrics {
             queue_depth: Gauge::default(),
+            waiting_merchants: Family::default(),
+            refused: Family::default(),
             batch_events: Histogram::new(EVENTS),
             commit_seconds: Histogram::new(SECONDS),
         };
         registry.register("queue_depth", "Events waiting to be written", writer.queue_depth.clone());
+        registry.register(
+            "waiting_merchants",
+            "Merchants that have events waiting to be written, by writer",
+            writer.waiting_merchants.clone(),
+        );
+        registry.register(
+            "share_refused",
+            "Requests refused because the queue, or their merchant's share, was used up",
+            writer.refused.clone(),
+        );
         registry.register("batch_events", "Events per transaction", writer.batch_events.clone());
         registry.register_with_unit(
             "commit",
@@ -107,6 +140,12 @@ impl Metrics {
         registry.register("journal_written", "Refused attempts journaled", journal.written.clone());
         registry.register("journal_dropped", "Refused attempts not journaled", journal.dropped.clone());
         let rate_limits = RateLimitMetrics::register(&mut registry);
+        let quota_refused = Counter::default();
+        registry.register(
+            "quota_refused",
+            "Requests refused because their merchant's quota of the day is used up",
+            quota_refused.clone(),
+        );
         let (pool_connections, pool_idle) = (Gauge::default(), Gauge::default());
         registry.register("pool_connections", "Open connections for reading", pool_connections.clone());
         registry.register("pool_idle", "Of them, idle", pool_idle.clone());
@@ -125,6 +164,7 @@ impl Metrics {
             writer,
             journal,
             rate_limits,
+            quota_refused,
             pool_connections,
             pool_idle,
             key_age_seconds,

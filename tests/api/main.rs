@@ -30,6 +30,7 @@ mod described;
 mod exports;
 mod exports_followed;
 mod exports_limits;
+mod fair_use;
 mod forms;
 mod idempotency;
 mod isolation;

@@ -38,7 +38,8 @@ impl Instance {
             connected: true,
         };
         let stores = Stores {
-            lanes: (0..lanes).map(|lane| store(&format!("writer-{lane}"), limits.batch_events)).collect(),
+            // Single events go along with a bulk request.
+            lanes: (0..lanes).map(|lane| store(&format!("writer-{lane}"), 1 + limits.batch_events)).collect(),
             rescue: is_shared.then(|| store("rescue", RESCUE_BATCH_MAX)),
         };
         let clock: Arc<dyn Clock> = Arc::new(StageClock(stage.clone()));

@@ -28,6 +28,9 @@ const AFTERMATH: Duration = Duration::from_secs(12);
 /// After that, how soon a request is answered.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
+/// More rows than any request has.
+const BULK_ROWS_MAX: usize = 40;
+
 /// When every wish must have been answered for good.
 const ALL_DONE_WITHIN: Duration = Duration::from_secs(60);
 
@@ -107,6 +110,7 @@ impl Run {
             batch_events: random.usize(1..32),
             batch_bytes: 1 << random.u32(12..20),
             bulk_rows_max: 1_000,
+            bulk_wait_ms: 5_000,
             answer_timeout_s: ANSWER_TIMEOUT.as_secs(),
         };
         if random.bool() {
@@ -200,7 +204,8 @@ impl Run {
         }
         for instance in &self.instances {
             let depth = instance.metrics.writer.queue_depth.get();
-            let all = self.limits.queue_events * 2;
+            // The longest request is taken by an empty queue, whatever its limit is.
+            let all = self.limits.queue_events.max(BULK_ROWS_MAX) * 2;
             let world = &mut *self.world.lock().unwrap();
             world.check((0..=i64::try_from(all).unwrap()).contains(&depth), || format!("{depth} in a queue"));
         }

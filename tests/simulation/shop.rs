@@ -146,6 +146,7 @@ impl Shop {
             claim: key.map(|key| Claim { key, fingerprint, id: attempt_id.to_string(), bound: true }),
             delivery: None,
             content: Arc::new(content),
+            metered: false,
             render: Arc::new(Words),
         }
     }

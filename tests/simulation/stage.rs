@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use conversiond::domain::time::{Clock, Entropy};
-use conversiond::storage::writer::{Idle, Pending};
+use conversiond::storage::writer::{Idle, LaneQueue, Pending, Ready};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -187,6 +187,29 @@ impl Turns {
         let found = actors.position(|actor| actor.instance == self.instance && actor.name == name);
         found.unwrap_or_else(|| panic!("{name} was not expected"))
     }
+
+    /// Gives turns back until a look finds something; `None` = nothing will come any more.
+    fn wait_for<T>(&self, mut look: impl FnMut() -> Option<Option<T>>) -> Option<T> {
+        let who = self.who();
+        if self.stage.inner.lock().unwrap().actors[who].state == State::Starting {
+            self.stage.rest(who, State::Receiving(None), true);
+        }
+        let mut in_vain = false;
+        loop {
+            match look() {
+                Some(Some(found)) => return Some(found),
+                Some(None) => {
+                    self.stage.leave(who);
+                    return None;
+                }
+                None => {
+                    let version = self.stage.inner.lock().unwrap().version;
+                    self.stage.rest(who, State::Receiving(Some(version)), in_vain);
+                    in_vain = true;
+                }
+            }
+        }
+    }
 }
 
 impl Idle for Turns {
@@ -194,26 +217,21 @@ impl Idle for Turns {
         self.stage.sleep(self.who(), time);
     }
 
+    fn wait(&self, queue: &LaneQueue) -> bool {
+        let found = self.wait_for(|| match queue.ready() {
+            Ready::Something => Some(Some(())),
+            Ready::Nothing => None,
+            Ready::Never => Some(None),
+        });
+        found.is_some()
+    }
+
     fn receive(&self, queue: &mut mpsc::Receiver<Pending>) -> Option<Pending> {
-        let who = self.who();
-        if self.stage.inner.lock().unwrap().actors[who].state == State::Starting {
-            self.stage.rest(who, State::Receiving(None), true);
-        }
-        let mut in_vain = false;
-        loop {
-            match queue.try_recv() {
-                Ok(pending) => return Some(pending),
-                Err(TryRecvError::Disconnected) => {
-                    self.stage.leave(who);
-                    return None;
-                }
-                Err(TryRecvError::Empty) => {
-                    let version = self.stage.inner.lock().unwrap().version;
-                    self.stage.rest(who, State::Receiving(Some(version)), in_vain);
-                    in_vain = true;
-                }
-            }
-        }
+        self.wait_for(|| match queue.try_recv() {
+            Ok(pending) => Some(Some(pending)),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(None),
+        })
     }
 }
 

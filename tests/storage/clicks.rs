@@ -60,6 +60,7 @@ fn click(number: u128, clicked_at: DateTime<Utc>) -> Submission {
             key_id: KeyId::generate(KeyKind::Operator, &SystemEntropy),
             answer: StoredAnswer { status: 201, body: format!("{{\"click_id\":\"{click_id}\"}}") },
         })),
+        metered: false,
         render: Arc::new(Silent),
     }
 }

@@ -100,6 +100,7 @@ pub fn submission(recording: Recording) -> Submission {
         claim: None,
         delivery: None,
         content: Arc::new(Content::One(Entry { event: Some(recording), status: None })),
+        metered: false,
         render: Arc::new(Silent),
     }
 }

@@ -136,7 +136,12 @@ pub fn order(submission: &Submission) -> String {
 
 /// A sale of this order.
 pub fn event(order: usize) -> Submission {
-    submission(recording(&merchant(1), &json!({"externalOrderId": format!("O-{order}"), "amount": "1"})))
+    event_of(1, order)
+}
+
+/// The same of this merchant.
+pub fn event_of(number: u128, order: usize) -> Submission {
+    submission(recording(&merchant(number), &json!({"externalOrderId": format!("O-{order}"), "amount": "1"})))
 }
 
 /// The same under an idempotency key.
@@ -192,6 +197,7 @@ pub fn start_wanted(wanted: Wanted, wait_ms: u64, change: impl FnOnce(&mut Inges
         batch_events: 64,
         batch_bytes: 1 << 20,
         bulk_rows_max: 1_000,
+        bulk_wait_ms: 5_000,
         answer_timeout_s: (wait_ms / 1_000).max(10),
     };
     change(&mut limits);

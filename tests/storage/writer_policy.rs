@@ -7,7 +7,7 @@ use conversiond::storage::StoreError;
 use conversiond::storage::error::Failure;
 use conversiond::storage::writer::BatchFailure;
 
-use crate::scripted::{event, is_accepted, queue, start};
+use crate::scripted::{event, event_of, is_accepted, queue, send, start};
 use crate::support::eventually;
 
 #[tokio::test]
@@ -117,7 +117,8 @@ async fn while_the_database_is_away_callers_are_told_at_once_and_service_resumes
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_takes_nothing() {
-    let mut bench = start(true, |limits| limits.queue_events = 4);
+    // A merchant may have as much as it leaves free.
+    let mut bench = start(true, |limits| limits.queue_events = 8);
     let calls = queue(&bench, (0..4).map(event)).await;
     let refused = bench.writer.write(event(5)).await;
     assert!(matches!(refused, Err(StoreError::Overloaded(_))), "{refused:?}");
@@ -129,9 +130,30 @@ async fn a_full_queue_refuses_and_takes_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_merchant_may_not_have_waiting_stays_for_the_others() {
+    let mut bench = start(true, |limits| limits.queue_events = 8);
+    let mut calls = queue(&bench, (0..4).map(event)).await;
+    let refused = bench.writer.write(event(5)).await;
+    assert!(matches!(refused, Err(StoreError::Overloaded(_))), "{refused:?}");
+    calls.extend((10..12).map(|order| send(&bench.writer, event_of(2, order))));
+    eventually("both are in the queue", async || bench.metrics.writer.queue_depth.get() == 6).await;
+    let text = bench.metrics.render((0, 0), 0.0);
+    let told = |line: &str| assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    told("conversiond_waiting_merchants{lane=\"0\"} 2");
+    told("conversiond_share_refused_total{reason=\"merchant_rows\"} 1");
+    drop(bench.gate.take());
+    for call in calls {
+        assert!(is_accepted(&call.await.unwrap()));
+    }
+    // They take turns: nobody is behind all that the other one has.
+    let orders = bench.script.orders.lock().unwrap();
+    assert_eq!(orders[1], ["O-0", "O-10", "O-1", "O-11", "O-2", "O-3"]);
+}
+
+#[tokio::test]
 async fn the_queue_is_bounded_in_bytes_too() {
-    let mut bench = start(true, |limits| limits.queue_bytes = 2_000);
-    let fit = 2_000 / event(1).weight();
+    let mut bench = start(true, |limits| limits.queue_bytes = 4_000);
+    let fit = 4_000 / 2 / event(1).weight();
     let calls = queue(&bench, (1..fit).map(event)).await;
     let refused = bench.writer.write(event(99)).await;
     assert!(matches!(refused, Err(StoreError::Overloaded(_))), "{refused:?}");

@@ -21,7 +21,7 @@ impl Answer {
                 }
             }
         }
-        if code == "rate_limited" {
+        if ["rate_limited", "quota_exceeded"].contains(&code) {
             expected.insert(3, "retry_after");
             let seconds = json["retry_after"].as_u64().unwrap();
             assert!(seconds >= 1, "{context}");

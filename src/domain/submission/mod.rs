@@ -35,6 +35,8 @@ pub struct Submission {
     pub delivery: Option<Delivery>,
     /// What it reports.
     pub content: Arc<Content>,
+    /// Whether it counts in its merchant's quota.
+    pub metered: bool,
     /// Writes the answer that an idempotency key stores.
     pub render: Arc<dyn Render>,
 }

@@ -88,6 +88,7 @@ fn accept(request: &HttpRequest, state: &AppState, proven: Proven) -> Result<Mer
         note(request, |notes| notes.quota = Some(quota));
         outcome?;
     }
+    admit_to_quota(request, state, &merchant, body.bytes.len())?;
     let Body { bytes: body, permit: _memory } = body;
     Ok(MerchantCall {
         verified,
@@ -98,6 +99,22 @@ fn accept(request: &HttpRequest, state: &AppState, proven: Proven) -> Result<Mer
         external_event_id,
         body,
         _memory,
+    })
+}
+
+/// A quota is of what is written: reading goes on when it is used up.
+fn admit_to_quota(
+    request: &HttpRequest,
+    state: &AppState,
+    merchant: &Arc<Merchant>,
+    bytes: usize,
+) -> Result<(), Problem> {
+    if !merchant.quota.is_set() || noted(request).attempt.is_none() {
+        return Ok(());
+    }
+    let admitted = state.daily_quotas.admit(merchant, bytes, state.ingest.clock.now());
+    admitted.inspect_err(|_| {
+        state.metrics.quota_refused.inc();
     })
 }
 
@@ -131,8 +148,16 @@ impl MerchantCall {
         body: &'a [u8],
         use_case: impl FnOnce(Call<'a>) -> Result<Prepared, IngestError>,
     ) -> Result<Prepared, Problem> {
-        let attempt = noted(request).attempt;
-        let attempt = attempt.ok_or_else(|| Problem::new(Code::InternalError, "The path is not set up."))?;
+        self.prepare_attempt(attempt_of(request)?, body, use_case)
+    }
+
+    /// The same of what is known of the request already, which may be done on any thread.
+    pub fn prepare_attempt<'a>(
+        &'a self,
+        attempt: Attempt,
+        body: &'a [u8],
+        use_case: impl FnOnce(Call<'a>) -> Result<Prepared, IngestError>,
+    ) -> Result<Prepared, Problem> {
         let (merchant, mode) = (Some(self.merchant.id), Some(self.verified.mode()));
         let call = Call {
             verified: &self.verified,
@@ -148,4 +173,9 @@ impl MerchantCall {
         };
         Ok(use_case(call)?)
     }
+}
+
+/// The journal's view of a request to a writing endpoint.
+pub fn attempt_of(request: &HttpRequest) -> Result<Attempt, Problem> {
+    noted(request).attempt.ok_or_else(|| Problem::new(Code::InternalError, "The path is not set up."))
 }

@@ -11,6 +11,6 @@ mod query;
 
 pub use body::drain;
 pub use client::client_of;
-pub use merchant_call::{BooksCall, BulkCall, MerchantCall};
+pub use merchant_call::{BooksCall, BulkCall, MerchantCall, attempt_of};
 pub use operator_call::OperatorCall;
 pub use query::Query;

@@ -55,7 +55,7 @@ const fn causes(code: Code) -> &'static [Cause] {
         | Code::StorageUnavailable
         | Code::ClockUnreliable
         | Code::ShuttingDown => &[Cause::Signed],
-        Code::IdempotencyKeyInUse | Code::IdempotencyKeyMismatch => &[Cause::Writes],
+        Code::IdempotencyKeyInUse | Code::IdempotencyKeyMismatch | Code::QuotaExceeded => &[Cause::Writes],
         Code::MalformedJson => &[Cause::Writes, Cause::Body],
         Code::ValidationFailed => &[Cause::Writes, Cause::Body, Cause::Query],
         Code::NotFound => &[Cause::Named],
@@ -118,7 +118,7 @@ fn response(set: &[Code]) -> Value {
     let mut narrowed = json!({ "properties": narrowed });
     let member = match set {
         [Code::ValidationFailed] => Some("errors"),
-        [Code::RateLimited] => Some("retry_after"),
+        [Code::RateLimited] | [Code::QuotaExceeded, Code::RateLimited] => Some("retry_after"),
         _ => None,
     };
     if let (Some(narrowed), Some(member)) = (narrowed.as_object_mut(), member) {
@@ -215,6 +215,11 @@ fn example(code: Code) -> Problem {
         Code::RateLimited => {
             let detail = "The merchant may make 100 requests per second and 200 at once.";
             Problem::rate_limited(1, detail, "MERCHANT_RATE_LIMITED")
+        }
+        Code::QuotaExceeded => {
+            let detail =
+                "The merchant has written as much today as its quota allows; the day ends at midnight UTC.";
+            Problem { quota_after_s: Some(30_600), ..Problem::new(code, detail) }
         }
         Code::HeadersTooLarge => Problem::new(code, "The head may have 16384 bytes."),
         Code::InternalError => Problem::new(code, "It has been logged. Send it again later."),

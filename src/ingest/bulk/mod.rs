@@ -7,19 +7,18 @@ use super::{Call, Ingest, IngestError, Prepared};
 use crate::domain::event::ParseContext;
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::submission::{Claim, Content, Row, RowContent};
-use read::{ReadRow, read_row, rows_of};
+use read::{ReadRow, read_row};
 
-pub use read::BulkFormat;
+pub use read::{BulkFormat, rows_at_most, rows_of};
 
 impl Ingest {
-    /// A bulk request of at most `rows_max` rows.
+    /// A bulk request of these rows, as [`rows_of`] finds them in its body.
     pub fn prepare_bulk(
         &self,
         call: Call<'_>,
         format: BulkFormat,
-        rows_max: usize,
+        texts: Vec<&[u8]>,
     ) -> Result<Prepared, IngestError> {
-        let texts = rows_of(call.body, format, rows_max)?;
         let maker = EntryMaker::new(self, &call)?;
         let context = ParseContext { now: maker.now, default_currency: call.merchant.currency };
         let rows = texts.into_iter().enumerate().map(|(index, text)| {

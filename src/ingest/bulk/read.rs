@@ -38,6 +38,11 @@ pub struct ReadRow {
     pub order: Option<ExternalId>,
 }
 
+/// At least as many as a bulk request has rows that are objects, without reading it.
+pub fn rows_at_most(body: &[u8]) -> usize {
+    body.iter().map(|byte| usize::from(*byte == b'{')).sum()
+}
+
 /// The texts of a bulk request's rows, of which there are 1 to `max`.
 ///
 /// # Errors

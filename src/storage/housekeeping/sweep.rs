@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use super::Retention;
 use super::worker::Store;
-use crate::storage::{StoreError, attempts, idempotency};
+use crate::storage::{StoreError, attempts, idempotency, usage};
 
 /// Rows deleted in one transaction, so that no lock is held for long.
 const ROWS: i64 = 500;
@@ -30,6 +30,8 @@ enum Task {
     Keys { expired_by: DateTime<Utc> },
     /// Old attempts of these merchants; `''` stands for nobody's.
     Attempts { merchants: Vec<String>, before: DateTime<Utc> },
+    /// What merchants used of their quotas on days that are over.
+    Usage { before: NaiveDate },
     /// Refused attempts beyond their number.
     Refused { kept: i64, excess: i64, until_count: u32 },
 }
@@ -49,6 +51,10 @@ impl Sweep {
             merchants.chunks(MERCHANTS).map(|group| Task::Attempts { merchants: group.to_vec(), before });
         let keys = reliable.map(|expired_by| Task::Keys { expired_by });
         let mut tasks: VecDeque<Task> = keys.into_iter().collect();
+        // A clock that is a day off forgets nothing of today.
+        tasks.extend(
+            reliable.and_then(|now| now.date_naive().pred_opt()).map(|before| Task::Usage { before }),
+        );
         tasks.extend(attempts);
         tasks.push_back(Task::Refused { kept: retention.refused_max, excess: 0, until_count: 0 });
         Ok(Self { tasks })
@@ -88,6 +94,10 @@ impl Task {
                     Ok(())
                 })?;
                 Ok(left <= 0)
+            }
+            Self::Usage { before } => {
+                store.write(|c| usage::forget_before(c, *before))?;
+                Ok(false)
             }
             Self::Refused { kept, excess, until_count } => {
                 if *until_count == 0 {

@@ -3,7 +3,7 @@
 //! The steps stand in one order for every batch and each goes by sorted keys, so that instances wait
 //! for each other and never deadlock: idempotency keys are claimed, with the answer that is probably
 //! going to be theirs; delivery ids are taken; events go in; statuses go in; clicks go in; answers that came out
-//! otherwise are corrected; the journal is written. Nothing of it is true before COMMIT.
+//! otherwise are corrected; the journal is written; what is used of quotas is counted. Nothing of it is true before COMMIT.
 
 mod claims;
 mod effects;
@@ -11,6 +11,7 @@ mod journal;
 mod outcome;
 mod settle;
 mod units;
+mod usage;
 
 use std::time::Duration;
 
@@ -46,5 +47,7 @@ pub fn write(
     settle::settle(connection, batch, &mut units)?;
     let outcomes = outcome::of(batch, units)?;
     journal::write(connection, batch, &outcomes, context)?;
+    // Last: an instance that waits for another one's row there waits for nothing but its COMMIT.
+    usage::write(connection, batch, &outcomes, context)?;
     Ok(outcomes)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Pending;
+use super::{LaneQueue, Pending, Ready};
 
 /// Lets a thread of the writer wait. Beside the [`Clock`](crate::domain::time::Clock) and the store it
 /// is all that the threads know of the world, so whoever gives these three decides what happens when.
@@ -12,7 +12,11 @@ pub trait Idle: Send + Sync {
     /// Waits this long.
     fn sleep(&self, time: Duration);
 
-    /// Waits for the next submission; `None` = every sender is gone, and so is what they sent.
+    /// Waits until something waits in a lane's queue. False = every caller is gone, and nothing is left.
+    fn wait(&self, queue: &LaneQueue) -> bool;
+
+    /// Waits for the rescue lane's next submission; `None` = every sender is gone, and so is what they
+    /// sent.
     fn receive(&self, queue: &mut mpsc::Receiver<Pending>) -> Option<Pending>;
 }
 
@@ -22,6 +26,10 @@ pub struct RealTime;
 impl Idle for RealTime {
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn wait(&self, queue: &LaneQueue) -> bool {
+        queue.block() == Ready::Something
     }
 
     fn receive(&self, queue: &mut mpsc::Receiver<Pending>) -> Option<Pending> {

@@ -1,15 +1,17 @@
 //! Group commit: many callers, few transactions, and no answer before COMMIT.
 //!
 //! Callers put submissions into a bounded queue and wait. A thread that owns one connection takes
-//! whatever has queued up while the last commit was on its way to disk, writes it in one
-//! transaction, and answers each caller after it. There is no timer: when idle a callback costs
+//! what has queued up while the last commit was on its way to disk, merchants in turn (`fair`), writes
+//! it in one transaction, and answers each caller after it. There is no timer: when idle a callback costs
 //! one commit, under load a commit carries hundreds. What another instance has locked goes another
 //! way (`rescue`). This room holds the queue and the policy; it knows no SQL.
 
 mod batch;
 mod database;
+mod fair;
 mod idle;
 mod quarantine;
+mod queue;
 mod rescue;
 mod thread;
 
@@ -18,8 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::StoreError;
 use crate::config::{Idempotency, Ingest};
@@ -28,11 +29,13 @@ use crate::domain::time::Clock;
 use crate::telemetry::WriterMetrics;
 
 use batch::Written;
+use queue::Held;
 use rescue::Rescue;
 
 pub use batch::{BatchFailure, BatchStore};
 pub use database::DatabaseStore;
 pub use idle::Idle;
+pub use queue::{LaneQueue, Ready};
 
 /// Takes submissions and tells what became of them.
 #[derive(Clone)]
@@ -46,16 +49,11 @@ pub struct Writer {
     /// How long a submission may wait for what another instance has locked.
     patience: Duration,
     clock: Arc<dyn Clock>,
-    metrics: WriterMetrics,
 }
 
 /// The queue of one writing connection.
 struct Lane {
-    queue: mpsc::Sender<Pending>,
-    /// Its share of the bytes that may wait.
-    bytes: Arc<Semaphore>,
-    /// All of it.
-    bytes_max: usize,
+    queue: queue::Sender,
     available: Arc<AtomicBool>,
 }
 
@@ -79,7 +77,7 @@ pub struct Pending {
     /// Until when it may wait for what another instance has locked.
     patience: Duration,
     /// Its share of the queue's bytes, given back when it is answered.
-    bytes: OwnedSemaphorePermit,
+    held: Held,
 }
 
 /// What remains of it while the submission is being written.
@@ -87,26 +85,26 @@ struct Ticket {
     reply: oneshot::Sender<Written>,
     deadline: Duration,
     patience: Duration,
-    bytes: OwnedSemaphorePermit,
+    held: Held,
 }
 
 impl Pending {
     fn split(self) -> (Submission, Ticket) {
-        let Self { submission, reply, deadline, patience, bytes } = self;
-        (submission, Ticket { reply, deadline, patience, bytes })
+        let Self { submission, reply, deadline, patience, held } = self;
+        (submission, Ticket { reply, deadline, patience, held })
     }
 }
 
 impl Ticket {
     fn with(self, submission: Submission) -> Pending {
-        let Self { reply, deadline, patience, bytes } = self;
-        Pending { submission, reply, deadline, patience, bytes }
+        let Self { reply, deadline, patience, held } = self;
+        Pending { submission, reply, deadline, patience, held }
     }
 
     fn answer(self, written: Written) {
         // A caller that has gone away is no error: what it reported is recorded all the same.
         let _ = self.reply.send(written);
-        drop(self.bytes);
+        drop(self.held);
     }
 }
 
@@ -152,14 +150,18 @@ impl Writer {
         };
         let mut lanes = Vec::with_capacity(stores.lanes.len());
         for (number, store) in stores.lanes.into_iter().enumerate() {
-            let (sender, receiver) = mpsc::channel(limits.queue_events);
+            let limits = fair::Limits {
+                queue_rows: limits.queue_events,
+                queue_bytes: share,
+                batch_rows: limits.batch_events,
+                batch_bytes: limits.batch_bytes,
+            };
+            let (sender, queue) = queue::queue(number, limits, metrics);
             let available = Arc::new(AtomicBool::new(true));
             let worker = thread::Worker {
                 store,
-                queue: receiver,
+                queue,
                 rescue: rescue.clone(),
-                batch_events: limits.batch_events,
-                batch_bytes: limits.batch_bytes,
                 key_ttl,
                 available: available.clone(),
                 clock: clock.clone(),
@@ -167,12 +169,7 @@ impl Writer {
                 metrics: metrics.clone(),
             };
             spawn(format!("writer-{number}"), Box::new(move || worker.run()))?;
-            lanes.push(Lane {
-                queue: sender,
-                bytes: Arc::new(Semaphore::new(share)),
-                bytes_max: share,
-                available,
-            });
+            lanes.push(Lane { queue: sender, available });
         }
         let writer = Self {
             lanes: Arc::new(lanes),
@@ -181,7 +178,6 @@ impl Writer {
             answer_timeout: Duration::from_secs(limits.answer_timeout_s),
             patience: Duration::from_millis(idempotency.wait_ms),
             clock: clock.clone(),
-            metrics: metrics.clone(),
         };
         Ok((writer, WriterThreads(threads)))
     }
@@ -201,41 +197,23 @@ impl Writer {
         if !self.durable.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("the database would not keep what it confirms".to_owned()));
         }
-        // The largest request must fit into the smallest share: alone, then.
-        let weight = u32::try_from(submission.weight().min(lane.bytes_max)).unwrap_or(u32::MAX);
-        let bytes = lane
-            .bytes
-            .clone()
-            .try_acquire_many_owned(weight)
-            .map_err(|_| StoreError::Overloaded("the queue's bytes are used up"))?;
         let (reply, answer) = oneshot::channel();
         let now = self.clock.monotonic();
         let (deadline, patience) =
             (now.saturating_add(self.answer_timeout), now.saturating_add(self.patience));
-        self.enqueue(lane, Pending { submission, reply, deadline, patience, bytes })?;
+        let pending = |submission, held| Pending { submission, reply, deadline, patience, held };
+        match self.rescue.as_ref().filter(|rescue| rescue.concerns(&submission)) {
+            Some(rescue) => {
+                let held = lane.queue.hold(&submission)?;
+                rescue.take(pending(submission, held));
+            }
+            None => lane.queue.push(submission, pending)?,
+        }
         match tokio::time::timeout(self.answer_timeout, answer).await {
             Ok(Ok(written)) => written,
             Ok(Err(_)) => Err(StoreError::Unavailable("the writer dropped the event".to_owned())),
             Err(_) => Err(StoreError::Unavailable("no commit within ingest.answer_timeout_s".to_owned())),
         }
-    }
-
-    fn enqueue(&self, lane: &Lane, pending: Pending) -> Result<(), StoreError> {
-        if let Some(rescue) = &self.rescue
-            && rescue.concerns(&pending.submission)
-        {
-            rescue.take(pending);
-            return Ok(());
-        }
-        // Before the lane can take it out again: a depth is never below zero.
-        self.metrics.queue_depth.inc();
-        lane.queue.try_send(pending).map_err(|error| {
-            self.metrics.queue_depth.dec();
-            match error {
-                TrySendError::Full(_) => StoreError::Overloaded("the queue is full"),
-                TrySendError::Closed(_) => StoreError::ShuttingDown,
-            }
-        })
     }
 
     /// Whether every writing connection is there.

@@ -212,11 +212,13 @@ impl<S: BatchStore> RescueWorker<S> {
         rest
     }
 
-    /// Keeps one that is blocked, if there is room.
+    /// Keeps one that is blocked, if there is room. One merchant has as many places as it leaves free.
     fn keep(&mut self, pending: Pending, locked: Locked, why: String) {
         let weight = pending.submission.weight();
         let bytes = weight + self.waiting.iter().map(|waiting| waiting.weight).sum::<usize>();
-        if self.waiting.len() >= WAITING_MAX || bytes > self.bytes_max {
+        let merchant = pending.submission.merchant;
+        let own = self.waiting.iter().filter(|one| one.pending.submission.merchant == merchant).count();
+        if own >= WAITING_MAX - self.waiting.len() || bytes > self.bytes_max {
             return pending.split().1.answer(Err(TOO_MUCH));
         }
         let needs = self.quarantine.needs(&pending.submission, locked);

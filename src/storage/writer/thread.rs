@@ -4,12 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TryRecvError;
-
 use super::batch::{self, BatchStore, locked};
 use super::rescue::Rescue;
-use super::{Idle, Pending, StoreError};
+use super::{Idle, LaneQueue, Pending, Ready, StoreError};
 use crate::domain::submission::Submission;
 use crate::domain::time::Clock;
 use crate::storage::submissions::WriteContext;
@@ -27,13 +24,9 @@ pub struct Worker<S> {
     /// The connection.
     pub store: S,
     /// What waits.
-    pub queue: mpsc::Receiver<Pending>,
+    pub queue: LaneQueue,
     /// Where batches go in which something is locked.
     pub rescue: Option<Rescue>,
-    /// How many events make a batch.
-    pub batch_events: usize,
-    /// How many bytes do.
-    pub batch_bytes: usize,
     /// How long answers are kept under their keys.
     pub key_ttl: chrono::TimeDelta,
     /// False while there is no connection.
@@ -47,33 +40,15 @@ pub struct Worker<S> {
 }
 
 impl<S: BatchStore> Worker<S> {
-    /// Runs until every sender is gone and the queue is empty.
+    /// Runs until every caller is gone and the queue is empty.
     pub fn run(mut self) {
-        while let Some(first) = self.idle.receive(&mut self.queue) {
-            let batch = self.take_batch(first);
+        while self.idle.wait(&self.queue) {
+            let batch = self.queue.take();
             let connected = self.write(batch);
             if !connected {
                 self.wait_for_database();
             }
         }
-    }
-
-    /// What waits, up to the limits of a batch; a bulk request that is larger is one alone.
-    fn take_batch(&mut self, first: Pending) -> Vec<Pending> {
-        let (mut events, mut bytes) = (first.submission.len(), first.submission.weight());
-        let mut batch = vec![first];
-        while events < self.batch_events && bytes < self.batch_bytes {
-            match self.queue.try_recv() {
-                Ok(pending) => {
-                    events += pending.submission.len();
-                    bytes += pending.submission.weight();
-                    batch.push(pending);
-                }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
-        }
-        self.metrics.queue_depth.dec_by(i64::try_from(batch.len()).unwrap_or(i64::MAX));
-        batch
     }
 
     /// Writes a batch and answers it. Returns whether there is a connection afterwards.
@@ -127,16 +102,12 @@ impl<S: BatchStore> Worker<S> {
         tracing::error!("the database is away: callbacks are answered 503 until it is back");
         let mut pause = RECONNECT_FIRST;
         loop {
-            loop {
-                match self.queue.try_recv() {
-                    Ok(pending) => {
-                        self.metrics.queue_depth.dec();
-                        let away = StoreError::Unavailable("the database is away".to_owned());
-                        pending.split().1.answer(Err(away));
-                    }
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => return,
-                }
+            for pending in self.queue.drain() {
+                let away = StoreError::Unavailable("the database is away".to_owned());
+                pending.split().1.answer(Err(away));
+            }
+            if self.queue.ready() == Ready::Never {
+                return;
             }
             match self.store.reconnect() {
                 Ok(()) => break,

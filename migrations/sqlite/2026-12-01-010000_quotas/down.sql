@@ -1,0 +1,3 @@
+ALTER TABLE merchants DROP COLUMN quota_bytes;
+ALTER TABLE merchants DROP COLUMN quota_rows;
+ALTER TABLE merchants DROP COLUMN rows_per_s;

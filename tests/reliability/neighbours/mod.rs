@@ -1,0 +1,3 @@
+//! What one merchant does, beside another one's callbacks.
+
+mod bulk;
