@@ -18,7 +18,7 @@ impl Ingest {
         mode: Mode,
         event: EventId,
     ) -> Result<Option<Recorded>, StoreError> {
-        self.reader.run(move |c| events::find(c, merchant, mode, event)).await
+        self.reader.run_for(merchant, move |c| events::find(c, merchant, mode, event)).await
     }
 
     /// A page of a merchant's events, newest first.
@@ -29,7 +29,7 @@ impl Ingest {
         filter: Filter,
         page: Page<EventId>,
     ) -> Result<Vec<Recorded>, StoreError> {
-        self.reader.run(move |c| events::list(c, merchant, mode, &filter, page)).await
+        self.reader.run_for(merchant, move |c| events::list(c, merchant, mode, &filter, page)).await
     }
 
     /// One of a merchant's orders.
@@ -39,7 +39,7 @@ impl Ingest {
         mode: Mode,
         order: ExternalId,
     ) -> Result<Option<Order>, StoreError> {
-        self.reader.run(move |c| orders::find(c, merchant, mode, order.as_str())).await
+        self.reader.run_for(merchant, move |c| orders::find(c, merchant, mode, order.as_str())).await
     }
 
     /// A page of a merchant's orders, newest first.
@@ -50,7 +50,7 @@ impl Ingest {
         filter: orders::Filter,
         page: Page<EventId>,
     ) -> Result<Scan, StoreError> {
-        self.reader.run(move |c| orders::list(c, merchant, mode, filter, page)).await
+        self.reader.run_for(merchant, move |c| orders::list(c, merchant, mode, filter, page)).await
     }
 
     /// A page of a merchant's attempts, newest first. The filter holds the mode.
@@ -60,6 +60,6 @@ impl Ingest {
         filter: attempts::Filter,
         page: Page<LinePlace>,
     ) -> Result<Vec<Journaled>, StoreError> {
-        self.reader.run(move |c| attempts::list(c, Some(merchant), &filter, page)).await
+        self.reader.run_for(merchant, move |c| attempts::list(c, Some(merchant), &filter, page)).await
     }
 }

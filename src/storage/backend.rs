@@ -8,6 +8,7 @@ use diesel::RunQueryDsl as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::checkpoints::{Checkpoints, Known};
+use super::log_gate::LogGate;
 use super::{AnyConnection, StoreError, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
 
@@ -57,7 +58,8 @@ impl Connector {
     /// A maker of connections to the configured database: one in a process that writes with several, and
     /// its clones.
     pub fn new(settings: Database) -> Self {
-        Self { settings: Arc::new(settings), log: Arc::default() }
+        let log = Arc::new(Known::behind(LogGate::new(settings.log_pages_max)));
+        Self { settings: Arc::new(settings), log }
     }
 
     /// `[database]`.
@@ -68,6 +70,11 @@ impl Connector {
     /// The database's URL; it displays without password.
     pub fn url(&self) -> &DatabaseUrl {
         &self.settings.url
+    }
+
+    /// Where reads wait while SQLite's log is too long; on PostgreSQL it is always open.
+    pub(super) fn gate(&self) -> &Arc<LogGate> {
+        self.log.gate()
     }
 
     /// Whether several services may share the database.

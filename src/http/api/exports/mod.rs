@@ -43,11 +43,11 @@ pub async fn export_events(
         Problem::new(Code::Overloaded, detail)
     })?;
     // What fails until the first page is there is a problem; what fails later cuts the body.
-    let horizon = state.ingest.reader.horizon(state.limits.export_behind, state.ingest.clock.clone()).await?;
+    let (reader, merchant) = (&state.ingest.reader, call.merchant.id);
+    let horizon = reader.horizon(merchant, state.limits.export_behind, state.ingest.clock.clone()).await?;
     let mut reading = export.begin(horizon);
-    let reader = state.ingest.reader.clone();
     let (reading, first) =
-        reader.run(move |connection| reading.next(connection).map(|page| (reading, page))).await?;
+        reader.run_for(merchant, move |connection| reading.next(connection).map(|page| (reading, page))).await?;
     let body = body::stream(&state, place, reading, first);
     Ok(HttpResponse::Ok().content_type(format.media_type()).streaming(body))
 }
