@@ -7,8 +7,8 @@ use crate::domain::ids::{EventId, ExternalId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::domain::order::Order;
 use crate::storage::events::{self, Filter};
-use crate::storage::orders::{self, Scan};
-use crate::storage::{Page, StoreError, attempts};
+use crate::storage::orders::{self, Listed};
+use crate::storage::{Page, Scan, StoreError, attempts};
 
 impl Ingest {
     /// One of a merchant's events.
@@ -28,7 +28,7 @@ impl Ingest {
         mode: Mode,
         filter: Filter,
         page: Page<EventId>,
-    ) -> Result<Vec<Recorded>, StoreError> {
+    ) -> Result<Scan<Recorded, EventId>, StoreError> {
         self.reader.run_for(merchant, move |c| events::list(c, merchant, mode, &filter, page)).await
     }
 
@@ -49,7 +49,7 @@ impl Ingest {
         mode: Mode,
         filter: orders::Filter,
         page: Page<EventId>,
-    ) -> Result<Scan, StoreError> {
+    ) -> Result<Scan<Listed, EventId>, StoreError> {
         self.reader.run_for(merchant, move |c| orders::list(c, merchant, mode, filter, page)).await
     }
 
@@ -59,7 +59,7 @@ impl Ingest {
         merchant: MerchantId,
         filter: attempts::Filter,
         page: Page<LinePlace>,
-    ) -> Result<Vec<Journaled>, StoreError> {
+    ) -> Result<Scan<Journaled, LinePlace>, StoreError> {
         self.reader.run_for(merchant, move |c| attempts::list(c, Some(merchant), &filter, page)).await
     }
 }

@@ -46,8 +46,9 @@ pub async fn export_events(
     let (reader, merchant) = (&state.ingest.reader, call.merchant.id);
     let horizon = reader.horizon(merchant, state.limits.export_behind, state.ingest.clock.clone()).await?;
     let mut reading = export.begin(horizon);
-    let (reading, first) =
-        reader.run_for(merchant, move |connection| reading.next(connection).map(|page| (reading, page))).await?;
+    let (reading, first) = reader
+        .run_for(merchant, move |connection| reading.next(connection).map(|page| (reading, page)))
+        .await?;
     let body = body::stream(&state, place, reading, first);
     Ok(HttpResponse::Ok().content_type(format.media_type()).streaming(body))
 }
