@@ -28,6 +28,7 @@ pub mod repeat;
 pub mod report;
 pub mod secret;
 pub mod signature;
+pub mod spreadsheet;
 pub mod submission;
 pub mod time;
 pub mod token_bucket;

@@ -9,7 +9,7 @@ use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::checkpoints::{Checkpoints, Known};
 use super::log_gate::LogGate;
-use super::{AnyConnection, StoreError, postgres, sqlite};
+use super::{AnyConnection, StoreError, log, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
 
 /// One message, so one round trip. Somebody else's lock on one row must not hold up everybody's
@@ -70,6 +70,11 @@ impl Connector {
     /// The database's URL; it displays without password.
     pub fn url(&self) -> &DatabaseUrl {
         &self.settings.url
+    }
+
+    /// How large SQLite's log is on the disk, in bytes.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.settings.url.sqlite_path().map_or(0, log::size)
     }
 
     /// Where reads wait while SQLite's log is too long; on PostgreSQL it is always open.

@@ -8,9 +8,9 @@
 //! A read that takes long would keep all others waiting. So while one runs, only further long ones are
 //! held back: its time limit ends it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
 use super::sqlite::Log;
@@ -29,7 +29,7 @@ pub struct LogGate {
     pages_max: u32,
     state: Mutex<State>,
     opened: Notify,
-    held_back: Counter,
+    held_back: AtomicU64,
 }
 
 struct State {
@@ -53,7 +53,7 @@ impl LogGate {
     /// A gate that closes at so many pages.
     pub fn new(pages_max: u32) -> Self {
         let state = State { closed: false, short: 0, long: 0, limit: pages_max, copied_at: None };
-        Self { pages_max, state: Mutex::new(state), opened: Notify::new(), held_back: Counter::default() }
+        Self { pages_max, state: Mutex::new(state), opened: Notify::new(), held_back: AtomicU64::new(0) }
     }
 
     /// Lets a read begin, at once or when the log has been copied.
@@ -65,7 +65,7 @@ impl LogGate {
                 return pass;
             }
             if !waited {
-                self.held_back.inc();
+                self.held_back.fetch_add(1, Ordering::Relaxed);
                 waited = true;
             }
             opened.await;
@@ -79,8 +79,8 @@ impl LogGate {
     }
 
     /// How many reads had to wait.
-    pub fn held_back(&self) -> Counter {
-        self.held_back.clone()
+    pub fn held_back(&self) -> u64 {
+        self.held_back.load(Ordering::Relaxed)
     }
 
     /// Whether reads are held back, so that the log should be looked at soon.
@@ -220,7 +220,7 @@ mod tests {
         assert!(waiting.as_mut().now_or_never().is_none());
         look(&gate, 120, 120);
         assert!(waiting.now_or_never().is_some());
-        assert_eq!(gate.held_back().get(), 4);
+        assert_eq!(gate.held_back(), 4);
         // Nothing was written since, and then the log has begun anew.
         look(&gate, 120, 120);
         assert!(!gate.is_closed());

@@ -211,6 +211,11 @@ impl Reader {
         work.await.unwrap_or_else(|error| Err(StoreError::Refused(format!("a query panicked: {error}"))))
     }
 
+    /// How large SQLite's log is on the disk, in bytes, and how many reads have waited for a copy of it.
+    pub fn log_figures(&self) -> (u64, u64) {
+        (self.connector.log_bytes(), self.connector.gate().held_back())
+    }
+
     /// Connections open and, of them, idle.
     pub fn usage(&self) -> (u32, u32) {
         let state = self.pool.state();

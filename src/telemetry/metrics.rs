@@ -1,6 +1,6 @@
 //! Figures for Prometheus. Each server has a registry of its own: nothing is global.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -42,6 +42,8 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     /// What the rate limits remember, read at the time.
     pub rate_limits: RateLimitMetrics,
+    /// SQLite's log, read at the time.
+    pub log: LogMetrics,
     pool_connections: Gauge,
     pool_idle: Gauge,
     key_age_seconds: Gauge<f64, AtomicU64>,
@@ -76,6 +78,13 @@ pub struct RateLimitMetrics {
     pub peers_failing: Gauge,
 }
 
+/// What becomes of SQLite's log.
+#[derive(Clone, Default)]
+pub struct LogMetrics {
+    bytes: Gauge,
+    reads_held_back: Counter,
+}
+
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.5, 10.0];
 const EVENTS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -107,6 +116,7 @@ impl Metrics {
         registry.register("journal_written", "Refused attempts journaled", journal.written.clone());
         registry.register("journal_dropped", "Refused attempts not journaled", journal.dropped.clone());
         let rate_limits = RateLimitMetrics::register(&mut registry);
+        let log = LogMetrics::register(&mut registry);
         let (pool_connections, pool_idle) = (Gauge::default(), Gauge::default());
         registry.register("pool_connections", "Open connections for reading", pool_connections.clone());
         registry.register("pool_idle", "Of them, idle", pool_idle.clone());
@@ -125,6 +135,7 @@ impl Metrics {
             writer,
             journal,
             rate_limits,
+            log,
             pool_connections,
             pool_idle,
             key_age_seconds,
@@ -165,6 +176,26 @@ impl RateLimitMetrics {
         let figure = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.merchants_spending.set(figure(merchants));
         self.peers_failing.set(figure(peers));
+    }
+}
+
+impl LogMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let figures = Self::default();
+        let bytes = "Size of SQLite's log (-wal) on the disk; 0 with PostgreSQL";
+        registry.register_with_unit("sqlite_log", bytes, Unit::Bytes, figures.bytes.clone());
+        registry.register(
+            "reads_held_back",
+            "Reads that waited until SQLite's log had been copied",
+            figures.reads_held_back.clone(),
+        );
+        figures
+    }
+
+    /// Takes over how large the log is, and how many reads have waited for it so far.
+    pub fn set(&self, bytes: u64, held_back: u64) {
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.reads_held_back.inner().store(held_back, Ordering::Relaxed);
     }
 }
 

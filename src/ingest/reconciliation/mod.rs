@@ -2,6 +2,7 @@
 
 mod books;
 mod reasons;
+mod records;
 
 use std::collections::{HashMap, HashSet};
 

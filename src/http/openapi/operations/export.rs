@@ -35,7 +35,7 @@ pub fn events() -> Operation {
             Answer {
                 status: 200,
                 description: "The events, and at the end the cursor.",
-                headers: &[],
+                headers: &["Content-Disposition"],
                 content: Some(Content {
                     media_type: "application/x-ndjson",
                     schema: json!({
@@ -50,7 +50,7 @@ pub fn events() -> Operation {
             Answer {
                 status: 200,
                 description: "The same.",
-                headers: &[],
+                headers: &["Content-Disposition"],
                 content: Some(Content {
                     media_type: "text/csv",
                     schema: json!({
@@ -103,6 +103,12 @@ fn parameters() -> Vec<Value> {
             "cursor",
             "The `next_cursor` of the export before, `from` and `to` as they were.",
             reference::<Cursor>(),
+        ),
+        query(
+            "safe",
+            "Of CSV: whether text that a spreadsheet would take for a formula has an apostrophe before it. Without it the \
+             text is exact.",
+            json!({ "type": "boolean", "default": false }),
         ),
         parameter(REQUEST_ID),
     ]
