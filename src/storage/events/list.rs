@@ -207,3 +207,60 @@ impl Filter {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use diesel::connection::InstrumentationEvent;
+    use diesel::{QueryableByName, sql_query};
+    use figment::Figment;
+    use figment::providers::{Format as _, Toml};
+
+    use super::*;
+    use crate::storage::{Connector, Purpose, migrate};
+
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = Text)]
+        detail: String,
+    }
+
+    /// How SQLite, which has no statistics, goes about a list.
+    fn plan(filter: &Filter, page: Page<EventId>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("[database]\nurl = \"sqlite:{}/a.db\"", folder.path().display());
+        let config = crate::config::load_from(Figment::from(Toml::string(&text))).unwrap();
+        let mut connection = Connector::new(config.database).connect(Purpose::Write).unwrap();
+        migrate::run(&mut connection).unwrap();
+        let asked = Arc::new(Mutex::new(String::new()));
+        let AnyConnection::Sqlite(c) = &mut connection else { panic!("SQLite") };
+        let last = Arc::clone(&asked);
+        c.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+            if let InstrumentationEvent::StartQuery { query, .. } = event {
+                *last.lock().unwrap() = query.to_string();
+            }
+        });
+        let merchant = MerchantId::from_uuid(Uuid::from_u128(1));
+        list(&mut connection, merchant, Mode::Live, filter, page).unwrap();
+        let asked = asked.lock().unwrap().split("-- binds").next().unwrap().to_owned();
+        let AnyConnection::Sqlite(c) = &mut connection else { panic!("SQLite") };
+        let steps: Vec<Step> = sql_query(format!("EXPLAIN QUERY PLAN {asked}")).load(c).unwrap();
+        steps.into_iter().map(|step| step.detail).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn an_orders_events_and_those_of_an_own_id_are_found_along_their_index() {
+        let text = || Some("x".to_owned());
+        let before = Some(EventId::from_uuid(Uuid::from_u128(9)));
+        for before in [None, before] {
+            let page = Page { before, limit: 5 };
+            let by_order = plan(&Filter { order_id: text(), ..Filter::default() }, page);
+            assert!(by_order.contains("(merchant_id=? AND mode=? AND order_id=?)"), "{by_order}");
+            let by_id = plan(&Filter { external_id: text(), ..Filter::default() }, page);
+            assert!(by_id.contains("USING INDEX events_by_external_id"), "{by_id}");
+            let by_content = plan(&Filter { attribution: Some("attributed"), ..Filter::default() }, page);
+            assert!(!by_content.contains("TEMP B-TREE"), "nothing is sorted: {by_content}");
+        }
+    }
+}
