@@ -110,7 +110,7 @@ on_both_databases! {
         let service = Service::start(backend).await;
         let ids = ["=HYPERLINK(\"http://x\";\"y\")", "+1+1", "-2+3", "@SUM(A1)", "＝1", "plain"];
         for id in ids {
-            let event = json!({"event_name": "lead", "custom_data": {"external_id": id, "order_id": id}});
+            let event = json!({"event_name": "lead", "external_id": id});
             assert_eq!(service.caller.post(&event).await.status, 202);
         }
         service.setup().age_events();
@@ -136,7 +136,7 @@ on_both_databases! {
 
     async fn every_answer_is_its_callers_alone_and_is_what_its_type_says(backend: Backend) {
         let service = Service::start(backend).await;
-        let lead = json!({"event_name": "lead", "custom_data": {"external_id": "L-1"}});
+        let lead = json!({"event_name": "lead", "external_id": "L-1"});
         let report = "/api/v1/reports/attribution";
         let answers = [
             (service.caller.post(&lead).await, 202),

@@ -66,9 +66,9 @@ on_both_databases! {
         let ids: Vec<String> = wanted.iter().rev().map(|n| format!("F-{n}")).collect();
         let list = format!("('{}')", ids.join("', '"));
         setup.execute(&format!("UPDATE events SET attribution = 'inherited' WHERE order_id IN {list}"));
-        setup.execute(&format!("UPDATE attempts SET reason = 'odd', outcome = 'replayed' WHERE order_id IN {list}"));
+        setup.execute(&format!("UPDATE attempts SET reason = 'ODD', outcome = 'refused' WHERE order_id IN {list}"));
         for limit in [1, 3, 500] {
-            for target in ["conversions?attribution=inherited", "attempts?reason=odd", "attempts?outcome=replayed"] {
+            for target in ["conversions?attribution=inherited", "attempts?reason=ODD", "attempts?outcome=refused"] {
                 let pages = pages(&service.caller, &format!("/api/v1/{target}&limit={limit}")).await;
                 assert!(pages.iter().all(|page| page.len() <= limit), "{target} {limit}");
                 assert_eq!(orders(&pages), ids, "{target} {limit}");

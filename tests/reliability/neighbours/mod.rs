@@ -1,0 +1,3 @@
+//! What one merchant does, and what another one notices of it.
+
+mod reads;
