@@ -118,8 +118,7 @@ on_both_databases! {
             let answer = service.caller.get(&format!("{PATH}?format=csv{query}")).await;
             assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"events.csv\""));
             let mut table = csv::ReaderBuilder::new().flexible(true).from_reader(answer.text.as_bytes());
-            let mut found: Vec<String> = table.records().map(|row| row.unwrap()[3].to_owned()).collect();
-            found.truncate(ids.len());
+            let mut found: Vec<String> = table.records().filter_map(|row| Some(row.unwrap().get(3)?.to_owned())).collect();
             assert!(answer.text.lines().last().unwrap().starts_with("#next_cursor,"), "{}", answer.text);
             found.sort();
             found

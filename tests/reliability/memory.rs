@@ -64,7 +64,7 @@ async fn books_of_any_shape_take_a_small_multiple_of_their_size() {
         let (found, text) = reconcile(&caller, media_type, &body).await;
         let peak = peak(service.id());
         let beginning: String = body.chars().take(90).collect();
-        println!("{} MiB at most after {media_type} {beginning}: {found} {text}", peak >> 20);
+        println!("{} MiB at most after {media_type} {beginning:?}: {found} {text}", peak >> 20);
         assert_eq!(found, status, "{media_type} {beginning}: {text}");
         assert!(peak < RESIDENT_MAX, "{media_type} {beginning}: {peak} bytes");
     }
