@@ -15,7 +15,7 @@ const ROOMS: [&str; 10] =
     ["domain", "config", "system", "telemetry", "storage", "keyring", "ingest", "http", "server", "cli"];
 
 /// Libraries and the rooms that may know them.
-const LIBRARIES: [(&str, &[&str]); 8] = [
+const LIBRARIES: [(&str, &[&str]); 9] = [
     ("diesel", &["storage"]),
     ("diesel_migrations", &["storage"]),
     ("actix_web", &["http", "server"]),
@@ -23,7 +23,8 @@ const LIBRARIES: [(&str, &[&str]); 8] = [
     ("figment", &["config"]),
     ("clap", &["cli"]),
     ("schemars", &["http"]),
-    ("csv", &["ingest", "http"]),
+    ("csv", &["http"]),
+    ("csv_core", &["ingest"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

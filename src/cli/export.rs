@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde_json::json;
 
+use super::output::cells;
 use super::{Context, Failure, Usage, input};
 use crate::domain::ids::MerchantId;
 use crate::domain::instant;
@@ -32,6 +33,9 @@ pub struct Export {
     /// How they are written.
     #[arg(long, value_name = "ndjson|csv", default_value = "ndjson")]
     format: Format,
+    /// CSV for programs: without the apostrophe before text that a spreadsheet would take for a formula.
+    #[arg(long)]
+    exact: bool,
     /// Received at this instant or after it.
     #[arg(long, value_name = "RFC3339", value_parser = instant_argument)]
     from: Option<DateTime<Utc>>,
@@ -52,7 +56,7 @@ impl Export {
             return Err(Usage("--to must lie after --from").into());
         }
         let scope = Scope { merchant: self.merchant, mode: self.mode, from: self.from, to: self.to };
-        let mut export = exports::Export::new(scope, self.format);
+        let mut export = exports::Export::new(scope, self.format).with_cells(cells(self.exact));
         if let Some(cursor) = &self.cursor {
             export = export.after(cursor).map_err(|_| Usage(FOREIGN_CURSOR))?;
         }

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use serde::Serialize;
 
 use super::Failure;
+use crate::domain::spreadsheet::Cells;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,11 @@ impl Output {
 /// Prints an error.
 pub fn error(text: &str) {
     eprintln!("conversiond: {text}");
+}
+
+/// The cells of CSV: a person asks, and may open it in a spreadsheet.
+pub const fn cells(exact: bool) -> Cells {
+    if exact { Cells::Exact } else { Cells::Safe }
 }
 
 /// Lines up columns of a table.

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::output::table;
+use super::output::{cells, table};
 use super::{Context, Failure, Usage};
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::Mode;
@@ -43,6 +43,9 @@ pub struct Report {
     /// As CSV: a line for each row and currency.
     #[arg(long)]
     csv: bool,
+    /// CSV for programs: without the apostrophe before text that a spreadsheet would take for a formula.
+    #[arg(long, requires = "csv")]
+    exact: bool,
 }
 
 /// The report, and whose it is.
@@ -69,7 +72,9 @@ impl Report {
         let report = report.map_err(|error| format!("the report {error}"))?;
         let body = ReportBody::of(&query, &report, self.mode);
         if self.csv {
-            return Ok(context.output.line(body.csv().map_err(|error| error.to_string())?.trim_end())?);
+            return Ok(context
+                .output
+                .line(body.csv(cells(self.exact)).map_err(|error| error.to_string())?.trim_end())?);
         }
         let owned = Owned { merchant_id: self.merchant.to_string(), mode: self.mode.as_str(), report: &body };
         context.output.show(&owned, || text(&owned))

@@ -31,6 +31,7 @@ pub mod secret;
 pub mod seen_signatures;
 pub mod share;
 pub mod signature;
+pub mod spreadsheet;
 pub mod submission;
 pub mod time;
 pub mod token_bucket;

@@ -7,8 +7,8 @@ use crate::domain::ids::{EventId, ExternalId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::domain::order::Order;
 use crate::storage::events::{self, Filter};
-use crate::storage::orders::{self, Scan};
-use crate::storage::{Page, StoreError, attempts};
+use crate::storage::orders::{self, Listed};
+use crate::storage::{Page, Scan, StoreError, attempts};
 
 impl Ingest {
     /// One of a merchant's events.
@@ -18,7 +18,7 @@ impl Ingest {
         mode: Mode,
         event: EventId,
     ) -> Result<Option<Recorded>, StoreError> {
-        self.reader.run(move |c| events::find(c, merchant, mode, event)).await
+        self.reader.run_for(merchant, move |c| events::find(c, merchant, mode, event)).await
     }
 
     /// A page of a merchant's events, newest first.
@@ -28,8 +28,8 @@ impl Ingest {
         mode: Mode,
         filter: Filter,
         page: Page<EventId>,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        self.reader.run(move |c| events::list(c, merchant, mode, &filter, page)).await
+    ) -> Result<Scan<Recorded, EventId>, StoreError> {
+        self.reader.run_for(merchant, move |c| events::list(c, merchant, mode, &filter, page)).await
     }
 
     /// One of a merchant's orders.
@@ -39,7 +39,7 @@ impl Ingest {
         mode: Mode,
         order: ExternalId,
     ) -> Result<Option<Order>, StoreError> {
-        self.reader.run(move |c| orders::find(c, merchant, mode, order.as_str())).await
+        self.reader.run_for(merchant, move |c| orders::find(c, merchant, mode, order.as_str())).await
     }
 
     /// A page of a merchant's orders, newest first.
@@ -49,8 +49,8 @@ impl Ingest {
         mode: Mode,
         filter: orders::Filter,
         page: Page<EventId>,
-    ) -> Result<Scan, StoreError> {
-        self.reader.run(move |c| orders::list(c, merchant, mode, filter, page)).await
+    ) -> Result<Scan<Listed, EventId>, StoreError> {
+        self.reader.run_for(merchant, move |c| orders::list(c, merchant, mode, filter, page)).await
     }
 
     /// A page of a merchant's attempts, newest first. The filter holds the mode.
@@ -59,7 +59,7 @@ impl Ingest {
         merchant: MerchantId,
         filter: attempts::Filter,
         page: Page<LinePlace>,
-    ) -> Result<Vec<Journaled>, StoreError> {
-        self.reader.run(move |c| attempts::list(c, Some(merchant), &filter, page)).await
+    ) -> Result<Scan<Journaled, LinePlace>, StoreError> {
+        self.reader.run_for(merchant, move |c| attempts::list(c, Some(merchant), &filter, page)).await
     }
 }

@@ -19,6 +19,6 @@ impl Ingest {
             let report = reports::report(connection, Scope { merchant, mode }, &query)?;
             Ok(report.map(|report| (query, report)))
         };
-        self.reader.run_long(work).await
+        self.reader.run_long(merchant, work).await
     }
 }

@@ -8,8 +8,9 @@ use diesel::RunQueryDsl as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::checkpoints::{Checkpoints, Known};
+use super::log_gate::LogGate;
 use super::postgres::Link;
-use super::{AnyConnection, StoreError, postgres, sqlite};
+use super::{AnyConnection, StoreError, log, postgres, sqlite};
 use crate::config::{Database, DatabaseUrl};
 
 /// One message, so one round trip. Somebody else's lock on one row must not hold up everybody's
@@ -58,7 +59,8 @@ impl Connector {
     /// A maker of connections to the configured database: one in a process that writes with several, and
     /// its clones.
     pub fn new(settings: Database) -> Self {
-        Self { settings: Arc::new(settings), log: Arc::default() }
+        let log = Arc::new(Known::behind(LogGate::new(settings.log_pages_max)));
+        Self { settings: Arc::new(settings), log }
     }
 
     /// `[database]`.
@@ -69,6 +71,16 @@ impl Connector {
     /// The database's URL; it displays without password.
     pub fn url(&self) -> &DatabaseUrl {
         &self.settings.url
+    }
+
+    /// How large SQLite's log is on the disk, in bytes.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.settings.url.sqlite_path().map_or(0, log::size)
+    }
+
+    /// Where reads wait while SQLite's log is too long; on PostgreSQL it is always open.
+    pub(super) fn gate(&self) -> &Arc<LogGate> {
+        self.log.gate()
     }
 
     /// Whether several services may share the database.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use diesel::SqliteConnection;
 
 use super::error::Failure;
+use super::log_gate::LogGate;
 use super::{AnyConnection, Purpose, StoreError, log, sqlite};
 
 /// After so many events and statuses the log is looked at.
@@ -35,7 +36,10 @@ pub struct Checkpoints {
 /// What all that write in this process know of the log. One at a time copies it or brings it in order, and
 /// nobody commits before that.
 #[derive(Default)]
-pub struct Known(Mutex<State>);
+pub struct Known {
+    state: Mutex<State>,
+    gate: Arc<LogGate>,
+}
 
 struct State {
     doubt: Option<Doubt>,
@@ -69,6 +73,18 @@ impl Drop for State {
     }
 }
 
+impl Known {
+    /// Reads wait at this gate while the log is too long.
+    pub fn behind(gate: LogGate) -> Self {
+        Self { state: Mutex::default(), gate: Arc::new(gate) }
+    }
+
+    /// Where reads wait.
+    pub const fn gate(&self) -> &Arc<LogGate> {
+        &self.gate
+    }
+}
+
 impl Checkpoints {
     /// For the log of a database that is copied at so many pages.
     pub fn new(database: &Path, pages: u32, known: Arc<Known>) -> Self {
@@ -82,7 +98,7 @@ impl Checkpoints {
 
     /// A write has failed so that the disk may lack more than was refused.
     pub fn doubt(&self) {
-        let mut state = self.known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.known.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.doubt = state.doubt.or(Some(Doubt::Log));
     }
 
@@ -94,7 +110,7 @@ impl Checkpoints {
     pub fn proceed(&mut self, connection: &mut AnyConnection) -> Result<(), StoreError> {
         let AnyConnection::Sqlite(sqlite) = connection else { return Ok(()) };
         let known = Arc::clone(&self.known);
-        let mut state = known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = known.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Not past a hole that is still in the log.
         if state.doubt.is_none()
             && let Err(error) = self.copy(sqlite)
@@ -110,15 +126,28 @@ impl Checkpoints {
     }
 
     fn copy(&mut self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        if self.left > 0 {
+        // Reads that are held back wait for it; but not each time after a failure.
+        let is_waited_for = self.is_waited_for() && self.left <= LOOK_EVERY;
+        if self.left > 0 && !is_waited_for {
             return Ok(());
         }
         self.left = LOOK_AFTER_FAILURE;
-        if sqlite::log(connection)?.is_some_and(|log| log.pages >= self.pages) {
-            sqlite::copy_log(connection)?;
+        let gate = &self.known.gate;
+        let drained = gate.is_drained();
+        let mut log = sqlite::log(connection)?;
+        if log.is_some_and(|log| log.pages >= self.pages) {
+            log = sqlite::copy_log(connection)?;
+        }
+        if let Some(log) = log {
+            gate.judge(log, drained);
         }
         self.left = LOOK_EVERY;
         Ok(())
+    }
+
+    /// Whether reads are held back until the log has been copied.
+    pub fn is_waited_for(&self) -> bool {
+        self.known.gate.is_closed()
     }
 
     fn settle(
@@ -203,7 +232,7 @@ mod tests {
     }
 
     fn in_doubt(checkpoints: &Checkpoints, doubt: Option<Doubt>) {
-        checkpoints.known.0.lock().unwrap().doubt = doubt;
+        checkpoints.known.state.lock().unwrap().doubt = doubt;
     }
 
     /// What is found in the file alone.
@@ -301,8 +330,8 @@ mod tests {
         let (one, mut other) = (connector.checkpoints().unwrap(), connector.checkpoints().unwrap());
         other.proceed(&mut connection).unwrap();
         one.doubt();
-        assert_eq!(other.known.0.lock().unwrap().doubt, Some(Doubt::Log));
+        assert_eq!(other.known.state.lock().unwrap().doubt, Some(Doubt::Log));
         other.proceed(&mut connection).unwrap();
-        assert_eq!(one.known.0.lock().unwrap().doubt, None);
+        assert_eq!(one.known.state.lock().unwrap().doubt, None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
@@ -38,6 +38,11 @@ pub fn settle(database: &Path) -> Result<()> {
     write_again(&log)?;
     make_room(&log)?;
     log.sync_all()
+}
+
+/// How many bytes the database's log takes on the disk; 0 = it is not there.
+pub fn size(database: &Path) -> u64 {
+    path(database).and_then(std::fs::metadata).map_or(0, |found| found.len())
 }
 
 /// Pages that SQLite has copied from the log into the file, and will not copy again.
@@ -85,16 +90,17 @@ impl Copied {
 }
 
 fn open(database: &Path) -> Result<Option<File>> {
-    // SQLite follows links, and keeps the log beside the real file.
-    let mut name = match database.canonicalize() {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        path => path?.into_os_string(),
-    };
-    name.push("-wal");
-    match OpenOptions::new().read(true).write(true).open(&name) {
+    match path(database).and_then(|path| OpenOptions::new().read(true).write(true).open(path)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         log => log.map(Some),
     }
+}
+
+/// SQLite follows links, and keeps the log beside the real file.
+fn path(database: &Path) -> Result<PathBuf> {
+    let mut name = database.canonicalize()?.into_os_string();
+    name.push("-wal");
+    Ok(name.into())
 }
 
 /// So many numbers, as SQLite writes them.

@@ -1,5 +1,6 @@
 //! Reading: a bounded pool, and a queue that gives up instead of growing.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +8,19 @@ use chrono::TimeDelta;
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::backend::Purpose;
 use super::exports::{self, Horizon};
+use super::log_gate::{Length, Pass};
+use super::shares::{Read, Shares};
+use super::time_limit::TimeLimit;
 use super::{AnyConnection, Connector, StoreError};
+use crate::domain::ids::MerchantId;
 use crate::domain::time::Clock;
 
-/// Runs queries on blocking threads, as many at a time as there are connections.
+/// Runs queries on blocking threads, as many at a time as there are connections, and of one merchant no
+/// more than its share.
 #[derive(Clone)]
 pub struct Reader {
     pool: Pool<Manager>,
@@ -22,10 +28,20 @@ pub struct Reader {
     permits: Arc<Semaphore>,
     /// For what takes long.
     long: Arc<Semaphore>,
+    shares: Shares,
     wait: Duration,
     /// How long a caller waits for the whole.
     patience: Duration,
     runtime: Handle,
+}
+
+/// What a read holds while it runs, whether or not its caller still waits.
+#[derive(Default)]
+struct Turn {
+    // The merchant's share goes last: whoever is next in it queues behind other merchants.
+    _pass: Option<Pass>,
+    _permits: Vec<OwnedSemaphorePermit>,
+    _read: Option<Read>,
 }
 
 /// How the pool makes and checks connections.
@@ -64,10 +80,10 @@ impl Reader {
         let size = usize::try_from(size).unwrap_or(1);
         let permits = Arc::new(Semaphore::new(size));
         let long = Arc::new(Semaphore::new((size / 2).max(1)));
-        Self { pool, connector, permits, long, wait, patience, runtime }
+        Self { pool, connector, permits, long, shares: Shares::of(size), wait, patience, runtime }
     }
 
-    /// Runs a query.
+    /// Runs a query of the service's own.
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] when no connection came free in time, [`StoreError::Unavailable`] when the
@@ -77,29 +93,38 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
     {
-        self.blocking(|Self { pool, .. }| pooled(&pool)?.read(query)).await
+        let turn = async {
+            let permit = acquire(&self.permits).await?;
+            Ok(Turn { _pass: Some(self.connector.gate().pass_by()), _permits: vec![permit], _read: None })
+        };
+        self.patiently(self.in_turn(turn, |Self { pool, .. }| pooled(&pool)?.read(query))).await
     }
 
-    /// Runs queries that may take seconds. They have half of the connections at most, so that the others
-    /// stay for short ones.
+    /// Runs a query of a merchant's, in a connection of its share.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn run_long<T, F>(&self, query: F) -> Result<T, StoreError>
+    pub async fn run_for<T, F>(&self, merchant: MerchantId, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
     {
-        let turn = tokio::time::timeout(self.wait, self.long.clone().acquire_owned())
-            .await
-            .map_err(|_| StoreError::Overloaded("as many long queries run as may"))?
-            .map_err(|_| StoreError::ShuttingDown)?;
-        // It lasts as long as the query, whether or not the caller still waits.
-        self.run(move |connection| {
-            let _turn = turn;
-            query(connection)
-        })
-        .await
+        let turn = self.turn(merchant, Length::Short);
+        self.patiently(self.in_turn(turn, |Self { pool, .. }| pooled(&pool)?.read(query))).await
+    }
+
+    /// Runs queries of a merchant's that may take seconds: one at a time of the merchant's, and of all
+    /// together in half of the connections at most, so that the others stay for short ones.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn run_long<T, F>(&self, merchant: MerchantId, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut AnyConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let turn = self.turn(merchant, Length::Long);
+        self.patiently(self.in_turn(turn, |Self { pool, .. }| pooled(&pool)?.read(query))).await
     }
 
     /// Does what takes long without a connection, so that none waits for it meanwhile: as much at a
@@ -107,66 +132,88 @@ impl Reader {
     ///
     /// # Errors
     /// [`StoreError::Overloaded`] when no turn came in time.
-    pub async fn compute<T, F>(&self, work: F) -> Result<T, StoreError>
+    pub async fn compute<T, F>(&self, merchant: MerchantId, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let busy = "too much else is being worked on";
-        self.with_permit(&self.long, busy, |_| Ok(work())).await
+        let turn = async {
+            let mut read = self.shares.begin(merchant)?;
+            read.take_long().await?;
+            Ok(Turn { _pass: None, _permits: vec![acquire(&self.long).await?], _read: Some(read) })
+        };
+        self.in_turn(turn, |_| Ok(work())).await
     }
 
-    /// How far an export may go now, so far behind the present.
+    /// How far an export of a merchant's may go now, so far behind the present.
     ///
     /// # Errors
     /// As of [`exports::horizon`], and [`StoreError::Overloaded`] when no connection came free in time.
-    pub async fn horizon(&self, behind: TimeDelta, clock: Arc<dyn Clock>) -> Result<Horizon, StoreError> {
-        self.blocking(move |Self { pool, connector, wait, .. }| match connector.is_shared() {
+    pub async fn horizon(
+        &self,
+        merchant: MerchantId,
+        behind: TimeDelta,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Horizon, StoreError> {
+        let work = move |Self { pool, connector, wait, .. }: Self| match connector.is_shared() {
             true => exports::horizon(&mut *pooled(&pool)?, behind, wait, clock.as_ref()),
             // The pool's may not write.
             false => exports::horizon(&mut connector.connect(Purpose::Write)?, behind, wait, clock.as_ref()),
-        })
-        .await
+        };
+        self.patiently(self.in_turn(self.turn(merchant, Length::Short), work)).await
     }
 
-    async fn blocking<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
-    {
-        // A database that hangs says nothing, not even that it is gone. The query keeps its connection.
-        tokio::time::timeout(
-            self.patience,
-            self.with_permit(&self.permits, "every reading connection is in use", work),
-        )
-        .await
-        .unwrap_or_else(|_| {
+    /// Waits for a connection of the merchant's share.
+    async fn turn(&self, merchant: MerchantId, length: Length) -> Result<Turn, StoreError> {
+        let mut read = self.shares.begin(merchant)?;
+        let mut permits = Vec::with_capacity(2);
+        if length == Length::Long {
+            read.take_long().await?;
+            permits.push(acquire(&self.long).await?);
+        }
+        read.take_connection().await?;
+        // First: nobody has a connection who is held back.
+        let pass = self.connector.gate().enter(length).await;
+        permits.push(acquire(&self.permits).await?);
+        Ok(Turn { _pass: Some(pass), _permits: permits, _read: Some(read) })
+    }
+
+    /// A database that hangs says nothing, not even that it is gone. The query keeps its connection until
+    /// it notices that nobody waits for it any more.
+    async fn patiently<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        tokio::time::timeout(self.patience, work).await.unwrap_or_else(|_| {
             Err(StoreError::Unavailable("a query took longer than database.read_timeout_s".to_owned()))
         })
     }
 
-    async fn with_permit<T, F>(
+    /// Does work on a blocking thread when its turn has come, which must be soon.
+    async fn in_turn<T, F>(
         &self,
-        permits: &Arc<Semaphore>,
-        busy: &'static str,
+        turn: impl Future<Output = Result<Turn, StoreError>>,
         work: F,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(Self) -> Result<T, StoreError> + Send + 'static,
     {
-        let permit = tokio::time::timeout(self.wait, Arc::clone(permits).acquire_owned())
+        let turn = tokio::time::timeout(self.wait, turn)
             .await
-            .map_err(|_| StoreError::Overloaded(busy))?
-            .map_err(|_| StoreError::ShuttingDown)?;
+            .map_err(|_| StoreError::Overloaded("no turn to read came within database.pool_wait_ms"))??;
         let reader = self.clone();
         let span = tracing::Span::current();
+        let limit = TimeLimit::default();
+        let _waiting = limit.wait();
         let work = self.runtime.spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             let _span = span.enter();
-            work(reader)
+            limit.hold(|| work(reader))
         });
         work.await.unwrap_or_else(|error| Err(StoreError::Refused(format!("a query panicked: {error}"))))
+    }
+
+    /// How large SQLite's log is on the disk, in bytes, and how many reads have waited for a copy of it.
+    pub fn log_figures(&self) -> (u64, u64) {
+        (self.connector.log_bytes(), self.connector.gate().held_back())
     }
 
     /// Connections open and, of them, idle.
@@ -174,6 +221,10 @@ impl Reader {
         let state = self.pool.state();
         (state.connections, state.idle_connections)
     }
+}
+
+async fn acquire(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, StoreError> {
+    permits.clone().acquire_owned().await.map_err(|_| StoreError::ShuttingDown)
 }
 
 fn pooled(pool: &Pool<Manager>) -> Result<PooledConnection<Manager>, StoreError> {

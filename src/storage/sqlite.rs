@@ -12,7 +12,7 @@ use diesel::{Connection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnec
 use super::StoreError;
 use super::backend::Purpose;
 use super::error::Failure;
-use super::folder;
+use super::{folder, time_limit};
 
 /// Versions before it can lose committed transactions in WAL mode (the "WAL-reset" race).
 const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -58,6 +58,7 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
     for setting in SETTINGS {
         patiently(|| connection.batch_execute(setting))?;
     }
+    time_limit::register(&connection)?;
     if purpose == Purpose::Read {
         connection.batch_execute("PRAGMA query_only = ON")?;
     } else {
@@ -122,20 +123,18 @@ pub struct Log {
 /// The database's.
 pub fn log(connection: &mut SqliteConnection) -> Result<Option<Log>, StoreError> {
     let found: Checkpoint = sql_query("PRAGMA wal_checkpoint(NOOP)").get_result(connection)?;
-    Ok(match (u32::try_from(found.log), u32::try_from(found.checkpointed)) {
-        (Ok(pages), Ok(copied)) if found.busy == 0 => Some(Log { pages, copied }),
-        _ => None,
-    })
+    Ok(found.log())
 }
 
 /// Copies the log into the file as far as nobody is in the way, and syncs it; the log begins anew with
-/// the next transaction if that was all of it. It waits for nobody.
+/// the next transaction if that was all of it. It waits for nobody. How far the log is then; `None` =
+/// somebody else was copying it.
 ///
 /// # Errors
 /// The database's.
-pub fn copy_log(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let _: Checkpoint = sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(connection)?;
-    Ok(())
+pub fn copy_log(connection: &mut SqliteConnection) -> Result<Option<Log>, StoreError> {
+    let found: Checkpoint = sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(connection)?;
+    Ok(found.log())
 }
 
 /// Writes a page at the log's end, in the open transaction, so that it is copied into the file once more.
@@ -159,6 +158,15 @@ struct Checkpoint {
     log: i32,
     #[diesel(sql_type = sql_types::Integer)]
     checkpointed: i32,
+}
+
+impl Checkpoint {
+    fn log(&self) -> Option<Log> {
+        match (u32::try_from(self.log), u32::try_from(self.checkpointed)) {
+            (Ok(pages), Ok(copied)) if self.busy == 0 => Some(Log { pages, copied }),
+            _ => None,
+        }
+    }
 }
 
 #[derive(QueryableByName)]

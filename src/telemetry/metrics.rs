@@ -1,6 +1,6 @@
 //! Figures for Prometheus. Each server has a registry of its own: nothing is global.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -59,6 +59,8 @@ pub struct Metrics {
     pub rate_limits: RateLimitMetrics,
     /// Requests refused because the merchant's quota of the day is used up.
     pub quota_refused: Counter,
+    /// SQLite's log, read at the time.
+    pub log: LogMetrics,
     pool_connections: Gauge,
     pool_idle: Gauge,
     key_age_seconds: Gauge<f64, AtomicU64>,
@@ -95,6 +97,13 @@ pub struct RateLimitMetrics {
     pub merchants_spending: Gauge,
     /// Peers whose failures are not forgotten.
     pub peers_failing: Gauge,
+}
+
+/// What becomes of SQLite's log.
+#[derive(Clone, Default)]
+pub struct LogMetrics {
+    bytes: Gauge,
+    reads_held_back: Counter,
 }
 
 const SECONDS: [f64; 14] =
@@ -146,6 +155,7 @@ impl Metrics {
             "Requests refused because their merchant's quota of the day is used up",
             quota_refused.clone(),
         );
+        let log = LogMetrics::register(&mut registry);
         let (pool_connections, pool_idle) = (Gauge::default(), Gauge::default());
         registry.register("pool_connections", "Open connections for reading", pool_connections.clone());
         registry.register("pool_idle", "Of them, idle", pool_idle.clone());
@@ -165,6 +175,7 @@ impl Metrics {
             journal,
             rate_limits,
             quota_refused,
+            log,
             pool_connections,
             pool_idle,
             key_age_seconds,
@@ -205,6 +216,26 @@ impl RateLimitMetrics {
         let figure = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.merchants_spending.set(figure(merchants));
         self.peers_failing.set(figure(peers));
+    }
+}
+
+impl LogMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let figures = Self::default();
+        let bytes = "Size of SQLite's log (-wal) on the disk; 0 with PostgreSQL";
+        registry.register_with_unit("sqlite_log", bytes, Unit::Bytes, figures.bytes.clone());
+        registry.register(
+            "reads_held_back",
+            "Reads that waited until SQLite's log had been copied",
+            figures.reads_held_back.clone(),
+        );
+        figures
+    }
+
+    /// Takes over how large the log is, and how many reads have waited for it so far.
+    pub fn set(&self, bytes: u64, held_back: u64) {
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.reads_held_back.inner().store(held_back, Ordering::Relaxed);
     }
 }
 

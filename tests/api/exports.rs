@@ -106,6 +106,61 @@ on_both_databases! {
         assert!(answer.text.contains("\"metadata\":{    \"n\": 1.10000000000000000000001 }"), "{}", answer.text);
     }
 
+    async fn text_like_a_formula_is_exact_and_safe_where_that_is_asked_for(backend: Backend) {
+        let service = Service::start(backend).await;
+        let ids = ["=HYPERLINK(\"http://x\";\"y\")", "+1+1", "-2+3", "@SUM(A1)", "＝1", "plain"];
+        for id in ids {
+            let event = json!({"event_name": "lead", "external_id": id});
+            assert_eq!(service.caller.post(&event).await.status, 202);
+        }
+        service.setup().age_events();
+        let cells = async |query: &str| {
+            let answer = service.caller.get(&format!("{PATH}?format=csv{query}")).await;
+            assert_eq!(answer.header("content-disposition"), Some("attachment; filename=\"events.csv\""));
+            let mut table = csv::ReaderBuilder::new().flexible(true).from_reader(answer.text.as_bytes());
+            let mut found: Vec<String> = table.records().filter_map(|row| Some(row.unwrap().get(3)?.to_owned())).collect();
+            assert!(answer.text.lines().last().unwrap().starts_with("#next_cursor,"), "{}", answer.text);
+            found.sort();
+            found
+        };
+        let sorted = |mut ids: Vec<String>| { ids.sort(); ids };
+        let exact = sorted(ids.map(str::to_owned).to_vec());
+        assert_eq!(cells("").await, exact);
+        assert_eq!(cells("&safe=false").await, exact);
+        let safe = ids.map(|id| if id == "plain" { id.to_owned() } else { format!("'{id}") });
+        assert_eq!(cells("&safe=true").await, sorted(safe.to_vec()));
+        let answer = service.caller.get(&format!("{PATH}?format=csv&safe=yes")).await;
+        assert_eq!((answer.status, answer.error_pointers()), (422, vec!["/safe".to_owned()]));
+    }
+
+    async fn every_answer_is_its_callers_alone_and_is_what_its_type_says(backend: Backend) {
+        let service = Service::start(backend).await;
+        let lead = json!({"event_name": "lead", "external_id": "L-1"});
+        let report = "/api/v1/reports/attribution";
+        let answers = [
+            (service.caller.post(&lead).await, 202),
+            (service.caller.get("/api/v1/conversions").await, 200),
+            (service.caller.get("/api/v1/conversions/evt_01k86r3hkvfyh8z0rff08k4yyf").await, 404),
+            (service.caller.get("/nowhere").await, 404),
+            (service.caller.send("DELETE", PATH, b"", &[]).await, 405),
+            (service.caller.send("GET", PATH, b"", &[]).await, 401),
+            (service.caller.get(PATH).await, 200),
+            (service.caller.get(&format!("{report}?format=csv")).await, 200),
+            (service.caller.get(&format!("{report}?format=csv&safe=true")).await, 200),
+        ];
+        for (answer, status) in &answers {
+            assert_eq!(answer.status, *status);
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+            assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+        }
+        assert_eq!(answers[6].0.header("content-disposition"), Some("attachment; filename=\"events.ndjson\""));
+        assert_eq!(answers[7].0.header("content-disposition"), Some("attachment; filename=\"report.csv\""));
+        assert_eq!(answers[1].0.header("content-disposition"), None);
+        let document = service.caller.send("GET", "/openapi.json", b"", &[]).await;
+        assert_eq!(document.header("cache-control"), Some("public, max-age=300"));
+        assert_eq!(document.header("x-content-type-options"), Some("nosniff"));
+    }
+
     async fn a_table_has_the_same_in_columns(backend: Backend) {
         let service = Service::start(backend).await;
         trade(&service).await;

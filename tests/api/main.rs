@@ -45,6 +45,7 @@ mod orders_list;
 mod orders_permuted;
 mod peer_limits;
 mod reading;
+mod reading_bounds;
 mod reconciliation;
 mod refusals;
 mod reports;

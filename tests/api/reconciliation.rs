@@ -42,6 +42,27 @@ fn sale_at(order: &str, at: &str) -> Value {
 }
 
 on_both_databases! {
+    async fn books_whose_records_are_too_large_are_refused_with_what_was_found(backend: Backend) {
+        let service = Service::start(backend).await;
+        let target = format!("{PATH}?{NOVEMBER}");
+        let wide = format!("order_id{}", ",".repeat(1_000_000));
+        let long = format!("order_id,note\nO-1,\"{}", "x".repeat(1_000_000));
+        for (body, found) in [
+            (wide, "line 1 has 1000001 columns and 8 bytes; it may have 64 and 65536"),
+            (long, "line 2 has 2 columns and 1000003 bytes"),
+            (format!("order_id\nO-1\n\nO-2{}\n", ",".repeat(64)), "line 4 has 65 columns"),
+        ] {
+            let answer = send(&service.caller, &target, "text/csv", &body).await;
+            assert_eq!((answer.status, answer.word().as_str()), (422, "validation_failed"));
+            assert_eq!(answer.at("/errors/0/code"), "too_long");
+            let message = answer.at("/errors/0/message");
+            assert!(message.as_str().unwrap().contains(found), "{message}");
+        }
+        let rows = format!("{{\"order_id\":\"O-1\",\"note\":\"{}\"}}", "x".repeat(70_000));
+        let answer = send(&service.caller, &target, "application/x-ndjson", &rows).await;
+        assert_eq!(answer.at("/unreadable/0/errors/0/code"), "too_long", "{}", answer.text);
+    }
+
     async fn books_that_agree_match(backend: Backend) {
         let service = Service::start(backend).await;
         for body in [sale("O-1", "10.00", "EUR"), sale("O-2", "700", "JPY"), refund("O-2", "R-1", "200", "JPY")] {

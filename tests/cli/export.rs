@@ -17,7 +17,7 @@ on_both_databases! {
             key(&database, &["--merchant", &merchant, "--mode", "test"]));
         let service = ServeProcess::start(&database);
         let [live, test] = [live, test].map(|issued| caller(&service.base, issued));
-        for (caller, order) in [(&live, "O-1"), (&live, "O-2"), (&test, "O-test")] {
+        for (caller, order) in [(&live, "=O-1"), (&live, "O-2"), (&test, "O-test")] {
             let event = json!({"externalOrderId": order, "amount": "1", "currency": "USD", "metadata": {"a": "x,\"y\""}});
             assert_eq!(caller.post(&event).await.word(), "ACCEPTED");
             tokio::time::sleep(TimeDelta::milliseconds(2).to_std().unwrap()).await;
@@ -27,17 +27,19 @@ on_both_databases! {
             shell::run(&database, &[&["export", "--merchant", &merchant], arguments].concat()).done().out
         };
         for (caller, mode) in [(&live, "live"), (&test, "test")] {
-            for format in ["ndjson", "csv"] {
-                let answer = caller.get(&format!("/api/v1/exports/events?format={format}")).await;
-                assert_eq!(export(&["--mode", mode, "--format", format]), answer.text, "{mode} {format}");
+            for (query, further) in [("ndjson", vec!["ndjson"]), ("csv&safe=true", vec!["csv"]), ("csv", vec!["csv", "--exact"])] {
+                let answer = caller.get(&format!("/api/v1/exports/events?format={query}")).await;
+                let arguments = [vec!["--mode", mode, "--format"], further].concat();
+                assert_eq!(export(&arguments), answer.text, "{mode} {query}");
             }
         }
         let all = Exported::of_text(&export(&[]));
-        assert_eq!(all.orders(), ["O-1", "O-2"]);
+        assert_eq!(all.orders(), ["=O-1", "O-2"]);
+        assert!(export(&["--format", "csv"]).contains(",'=O-1,"), "a person may open it in a spreadsheet");
         let second = all.events[1]["received_at"].as_str().unwrap();
         assert_eq!(Exported::of_text(&export(&["--from", second])).orders(), ["O-2"]);
         let early = Exported::of_text(&export(&["--to", second]));
-        assert_eq!((early.orders(), early.is_complete), (vec!["O-1"], false));
+        assert_eq!((early.orders(), early.is_complete), (vec!["=O-1"], false));
         assert!(Exported::of_text(&export(&["--to", "2000-01-01T00:00:00Z"])).is_complete);
         // A cursor leads on in either place.
         assert_eq!(Exported::of_text(&export(&["--cursor", &all.cursor])).orders(), Vec::<&str>::new());

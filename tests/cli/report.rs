@@ -70,6 +70,8 @@ on_both_databases! {
         assert_eq!(json["rows"][0]["month"], "2026-11");
         assert_eq!(json["totals"]["amounts"][0], json!({"currency": "EUR", "sold": "1304.90", "refunded": "299.90", "net": "1000.00"}));
         let csv = report(&database, &merchant, &["--csv", "--currency", "jpy", "--group-by", "attribution"]).done().out;
+        let exact = ["--csv", "--exact", "--currency", "jpy", "--group-by", "attribution"];
+        assert_eq!(report(&database, &merchant, &exact).done().out, csv);
         let expected = "attribution,clicks,leads,sales,cancelled,reversed,refunds,conversion_rate,currency,sold,refunded,net\n\
             unattributed,,0,1,0,0,0,,JPY,1580,0,1580\n";
         assert_eq!(csv, expected);

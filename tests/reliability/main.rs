@@ -18,6 +18,7 @@ mod faults;
 mod instances;
 mod kills;
 mod load;
+mod memory;
 mod neighbours;
 mod outages;
 mod retries;

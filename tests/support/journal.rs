@@ -1,6 +1,7 @@
 //! The journal, as the tests look at it: behind the service's back, everybody's lines.
 
 use conversiond::domain::attempt::Journaled;
+use conversiond::domain::ids::MerchantId;
 use conversiond::storage::attempts::{self, Filter};
 
 use super::service::Setup;
@@ -10,6 +11,19 @@ use super::{Service, eventually};
 const LINES_MAX: usize = 100_000;
 
 impl Setup {
+    /// Writes so many old lines of accepted requests into a merchant's journal.
+    pub fn fill_journal(&mut self, merchant: MerchantId, count: usize) {
+        let sql = format!(
+            "INSERT INTO attempts (merchant_id, attempt_id, bulk_row, mode, started_at, endpoint, request_id, body_bytes, \
+             outcome, status, reason, order_id, elapsed_us) \
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+             SELECT '{merchant}', 'att_01k0000000' || substr(CAST(10000000000000000 + i AS TEXT), 2), -1, 'live', \
+             '2026-01-01 00:00:00', 'conversions', 'r', 100, 'accepted', 202, 'accepted', 'F-' || CAST(i AS TEXT), 1000 \
+             FROM n"
+        );
+        assert_eq!(self.execute(&sql), count);
+    }
+
     /// Every line, the oldest first.
     pub fn journal(&mut self) -> Vec<Journaled> {
         let owners = attempts::owners(&mut self.connection).unwrap();

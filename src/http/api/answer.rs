@@ -17,7 +17,7 @@ use crate::domain::instant;
 use crate::domain::submission::StatusOutcome;
 use crate::http::openapi::values;
 
-pub use columns::COLUMNS;
+pub use columns::{COLUMNS, NUMBERS};
 
 /// An event is recorded, durably, once.
 #[derive(Serialize, JsonSchema)]

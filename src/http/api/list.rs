@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::cursor::{Place, QueryTag};
 use crate::http::extract::Query;
 use crate::http::openapi::values;
-use crate::storage::Page;
+use crate::storage::{Page, Scan};
 
 /// How many items a page has unless told otherwise.
 pub const LIMIT_DEFAULT: i64 = 100;
@@ -18,7 +18,8 @@ pub const LIMIT_MAX: i64 = 500;
 #[schemars(rename = "{T}List")]
 pub struct List<T> {
     data: Vec<T>,
-    /// Give it as `cursor` for the next page, all other parameters as they were; `null` on the last.
+    /// Give it as `cursor` for the next page, all other parameters as they were; `null` on the last. A page
+    /// looks at a bounded number of rows: it may hold fewer than `limit`, also none, while this is there.
     #[schemars(with = "Option<values::Cursor>")]
     next_cursor: Option<String>,
 }
@@ -51,16 +52,13 @@ impl<P: Place> Pager<P> {
     }
 
     /// Cuts off what is beyond the page; the cursor of the next one, if there is one.
-    pub fn cut<T>(&self, found: &mut Vec<T>, place: impl Fn(&T) -> P) -> Option<String> {
+    pub fn cut<T>(&self, scan: &mut Scan<T, P>, place: impl Fn(&T) -> P) -> Option<String> {
+        let Scan { found, stopped_at } = scan;
         let wanted = usize::try_from(self.limit).unwrap_or(0);
         let more = found.len() > wanted;
         found.truncate(wanted);
-        found.last().filter(|_| more).map(|last| self.cursor(place(last)))
-    }
-
-    /// The cursor after a place.
-    pub fn cursor(&self, after: P) -> String {
-        self.tag.cursor(after)
+        let next = if more { found.last().map(place) } else { *stopped_at };
+        next.map(|after| self.tag.cursor(after))
     }
 }
 

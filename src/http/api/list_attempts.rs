@@ -65,8 +65,7 @@ pub struct AttemptBody<'a> {
 
 /// A page of the requests that named the merchant's keys of this mode, newest first.
 ///
-/// Those that were not authentic are among them: who signs with a wrong secret finds out here. A list
-/// of one order's attempts goes through the whole time asked for, unless it asks for refused ones.
+/// Those that were not authentic are among them: who signs with a wrong secret finds out here.
 pub async fn list_attempts(
     request: HttpRequest,
     state: web::Data<AppState>,
@@ -79,7 +78,7 @@ pub async fn list_attempts(
     query.finish()?;
     let mut attempts = state.ingest.attempts(merchant, filter, pager.page()).await?;
     let next_cursor = pager.cut(&mut attempts, |attempt| attempt.place);
-    let data: Vec<_> = attempts.iter().map(AttemptBody::of).collect();
+    let data: Vec<_> = attempts.found.iter().map(AttemptBody::of).collect();
     Ok(HttpResponse::Ok().json(List::new(data, next_cursor)))
 }
 

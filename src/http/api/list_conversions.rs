@@ -26,7 +26,7 @@ pub async fn list_conversions(
     query.finish()?;
     let mut events = state.ingest.events(merchant, mode, filter, pager.page()).await?;
     let next_cursor = pager.cut(&mut events, |event| event.event_id);
-    let data: Vec<_> = events.iter().map(EventBody::of).collect();
+    let data: Vec<_> = events.found.iter().map(EventBody::of).collect();
     Ok(HttpResponse::Ok().json(List::new(data, next_cursor)))
 }
 

@@ -24,9 +24,8 @@ pub async fn list_orders(
     let pager = Pager::take(&mut query, &parts);
     query.finish()?;
     let mut found = state.ingest.orders(merchant, mode, filter, pager.page()).await?;
-    let next_cursor = pager.cut(&mut found.orders, |listed| listed.place);
-    let next_cursor = next_cursor.or_else(|| found.stopped_at.map(|place| pager.cursor(place)));
-    let data: Vec<_> = found.orders.iter().map(|listed| OrderBody::of(&listed.order)).collect();
+    let next_cursor = pager.cut(&mut found, |listed| listed.place);
+    let data: Vec<_> = found.found.iter().map(|listed| OrderBody::of(&listed.order)).collect();
     Ok(HttpResponse::Ok().json(List::new(data, next_cursor)))
 }
 

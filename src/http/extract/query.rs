@@ -7,6 +7,7 @@ use url::form_urlencoded;
 use crate::domain::event::FieldError;
 use crate::domain::ids::{ExternalId, InvalidId};
 use crate::domain::instant;
+use crate::domain::spreadsheet::Cells;
 use crate::http::error::Problem;
 
 /// The parameters of a request, taken out one by one; what is left at the end is unknown.
@@ -52,6 +53,16 @@ impl Query {
             self.error(name, "required", "is required: an instant such as 2026-11-01T00:00:00Z");
         }
         self.instant(name)
+    }
+
+    /// Whether text in cells must be no formula.
+    pub fn cells(&mut self, name: &str) -> Cells {
+        let read = |text: &str| match text {
+            "true" => Ok(Cells::Safe),
+            "false" => Ok(Cells::Exact),
+            _ => Err("must be true or false".to_owned()),
+        };
+        self.take(name, read).unwrap_or_default()
     }
 
     /// An id that the merchant made.

@@ -73,11 +73,27 @@ pub fn of_answers() -> Vec<(&'static str, Value)> {
         ("ETag", always(text("Names this version of the document.", "^\"[0-9a-f]+\"$", "\"3f2a9c0d\""))),
         (
             "Cache-Control",
+            always(text("The answer is its caller's alone: nobody keeps it.", "^no-store$", "no-store")),
+        ),
+        (
+            DOCUMENT_CACHE_CONTROL,
             always(text(
                 "How long the document may be kept.",
                 "^public, max-age=[0-9]+$",
                 "public, max-age=300",
             )),
+        ),
+        (
+            "X-Content-Type-Options",
+            always(text("The body is what its media type says, and nothing else.", "^nosniff$", "nosniff")),
+        ),
+        (
+            "Content-Disposition",
+            text(
+                "Of a file, not of JSON: it is to be kept, not shown.",
+                "^attachment; filename=\"[a-z.]+\"$",
+                "attachment; filename=\"events.csv\"",
+            ),
         ),
     ]
 }
@@ -86,11 +102,18 @@ pub fn of_answers() -> Vec<(&'static str, Value)> {
 pub const RATE_LIMIT: [&str; 5] =
     ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit-Policy", "RateLimit"];
 
-/// References to headers of answers, for one of them.
+/// The headers that every answer carries.
+pub const ALWAYS: [&str; 3] = ["X-Request-ID", "Cache-Control", "X-Content-Type-Options"];
+
+/// `Cache-Control` of the document, in the place of other answers'.
+pub const DOCUMENT_CACHE_CONTROL: &str = "Document-Cache-Control";
+
+/// References to headers of answers, for one of them. Of two for one header the last one stands.
 pub fn references<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
+    let header = |name| if name == DOCUMENT_CACHE_CONTROL { "Cache-Control" } else { name };
     names
         .into_iter()
-        .map(|name| (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })))
+        .map(|name| (header(name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })))
         .collect()
 }
 

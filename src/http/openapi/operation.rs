@@ -146,7 +146,7 @@ impl Answer {
         let limits = headers::RATE_LIMIT.into_iter().filter(|_| limited);
         let mut object = json!({
             "description": self.description,
-            "headers": headers::references(std::iter::once("X-Request-ID").chain(own).chain(limits)),
+            "headers": headers::references(headers::ALWAYS.into_iter().chain(own).chain(limits)),
         });
         if let (Some(object), true) = (object.as_object_mut(), self.content.is_some()) {
             object.insert("content".to_owned(), self.contents().into());

@@ -148,7 +148,7 @@ fn common<T: PartialEq>(codes: &[Code], of: impl Fn(Code) -> T) -> Option<T> {
 
 fn headers_of(codes: &[Code]) -> Vec<&'static str> {
     let has = |wanted: &[u16]| codes.iter().any(|code| wanted.contains(&code.status()));
-    let mut names = vec!["X-Request-ID"];
+    let mut names = headers::ALWAYS.to_vec();
     if codes.iter().any(|code| example(*code).retry_after_s().is_some()) {
         names.push("Retry-After");
     }

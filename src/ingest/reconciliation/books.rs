@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::Period;
+use super::records::{COLUMNS_MAX, RECORD_BYTES_MAX, Record, Records, TooLarge};
 use crate::domain::event::{FieldError, Rejection};
 use crate::domain::ids::ExternalId;
 use crate::domain::instant;
@@ -121,29 +122,35 @@ pub fn read_ndjson(body: &[u8], period: Period) -> Result<Books, Rejection> {
     Ok(collector.books)
 }
 
-/// Books as CSV (RFC 4180): the first line names the columns.
+/// Books as CSV (RFC 4180): the first line names the columns. A record that is too large is taken for a quote
+/// that nobody closed, or for another file: then nothing behind it can be believed.
 pub fn read_csv(body: &[u8], period: Period) -> Result<Books, Rejection> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
-    let unreadable =
-        |found: csv::Error| Rejection::Invalid(vec![error("", "malformed_csv", found.to_string())]);
-    let columns = columns_of(reader.byte_headers().map_err(unreadable)?)?;
+    let mut records = Records::of(body);
+    let columns = columns_of(records.next().map_err(too_large)?.as_ref())?;
     let mut collector = Collector::new(period);
-    let mut record = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(unreadable)? {
-        let line = record.position().map_or(0, |position| line_of(position, body));
-        collector.add(line, csv_row(line, &columns, &record))?;
+    while let Some(record) = records.next().map_err(too_large)? {
+        collector.add(record.line, csv_row(&columns, &record))?;
     }
     Ok(collector.books)
+}
+
+fn too_large(found: TooLarge) -> Rejection {
+    let TooLarge { line, columns, bytes } = found;
+    let message = format!(
+        "the record on line {line} has {columns} columns and {bytes} bytes; it may have {COLUMNS_MAX} and \
+         {RECORD_BYTES_MAX}: is a quote missing?"
+    );
+    Rejection::Invalid(vec![error("", "too_long", message)])
 }
 
 /// The columns that are read, and where each stands.
 type Columns = Vec<(usize, &'static str)>;
 
-fn columns_of(header: &csv::ByteRecord) -> Result<Columns, Rejection> {
+fn columns_of(header: Option<&Record<'_>>) -> Result<Columns, Rejection> {
     let mut columns = Columns::new();
     let mut repeated: Vec<&str> = Vec::new();
-    for (place, name) in header.iter().enumerate() {
+    for (place, name) in header.iter().flat_map(|header| header.cells()).enumerate() {
         let Some(column) = COLUMNS.into_iter().find(|column| column.as_bytes() == name.trim_ascii()) else {
             continue;
         };
@@ -163,19 +170,13 @@ fn columns_of(header: &csv::ByteRecord) -> Result<Columns, Rejection> {
     if errors.is_empty() { Ok(columns) } else { Err(Rejection::Invalid(errors)) }
 }
 
-/// The line on which a record stands. Of CR LF the reader takes the CR for the record's end, and counts
-/// the line at the LF, which it has yet to read.
-fn line_of(position: &csv::Position, body: &[u8]) -> u64 {
-    let next = usize::try_from(position.byte()).ok().and_then(|place| body.get(place));
-    position.line() + u64::from(next == Some(&b'\n'))
-}
-
 /// An empty cell says nothing.
-fn csv_row(line: u64, columns: &[(usize, &str)], record: &csv::ByteRecord) -> Result<Row, UnreadableRow> {
+fn csv_row(columns: &[(usize, &str)], record: &Record<'_>) -> Result<Row, UnreadableRow> {
+    let line = record.line;
     let mut members = Map::new();
     let mut errors = Vec::new();
     for (place, column) in columns {
-        let Some(cell) = record.get(*place).filter(|cell| !cell.is_empty()) else { continue };
+        let Some(cell) = record.cell(*place).filter(|cell| !cell.is_empty()) else { continue };
         match std::str::from_utf8(cell) {
             Ok(text) => drop(members.insert((*column).to_owned(), Value::from(text))),
             Err(_) => errors.push(error(&format!("/{column}"), "invalid_text", "is not UTF-8")),

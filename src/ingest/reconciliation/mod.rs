@@ -2,6 +2,7 @@
 
 mod books;
 mod reasons;
+mod records;
 
 use std::collections::{HashMap, HashSet};
 
@@ -73,8 +74,8 @@ impl Ingest {
         read: impl FnOnce() -> Result<Books, Rejection> + Send + 'static,
     ) -> Result<Reconciliation, ReconcileError> {
         // First: nobody's books keep a connection from others while they are read.
-        let books = self.reader.compute(read).await?.map_err(ReconcileError::Rejected)?;
-        Ok(self.reader.run_long(move |c| reconcile(c, merchant, mode, books)).await?)
+        let books = self.reader.compute(merchant, read).await?.map_err(ReconcileError::Rejected)?;
+        Ok(self.reader.run_long(merchant, move |c| reconcile(c, merchant, mode, books)).await?)
     }
 }
 

@@ -80,7 +80,7 @@ fn refused(
     };
     let newest = Page { before: None, limit: 1 };
     let found = attempts::list(connection, Some(merchant), &filter, newest)?;
-    Ok(found.first().map(sentence))
+    Ok(found.found.first().map(sentence))
 }
 
 fn sentence(line: &Journaled) -> String {

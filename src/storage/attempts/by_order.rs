@@ -20,7 +20,7 @@ pub fn refused_of_order(
     for owner in owners {
         let mut query = sql_query(
             "SELECT * FROM attempts INDEXED BY attempts_refused_by_order \
-             WHERE outcome = 'refused' AND merchant_id = ",
+             WHERE in_time() AND outcome = 'refused' AND merchant_id = ",
         )
         .into_boxed::<Sqlite>();
         query = query.sql("?").bind::<Text, _>(owner).sql(" AND order_id = ?").bind::<Text, _>(order);

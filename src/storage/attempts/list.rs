@@ -14,7 +14,7 @@ use crate::domain::attempt::{AttemptOutcome, Journaled, LinePlace};
 use crate::domain::ids::{AttemptId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::storage::schema::attempts;
-use crate::storage::{AnyConnection, Page, StoreError};
+use crate::storage::{AnyConnection, Page, Scan, StoreError};
 
 /// Which lines a list holds.
 #[derive(Debug, Clone, Default)]
@@ -52,13 +52,53 @@ pub fn owners(connection: &mut AnyConnection) -> Result<Vec<Owner>, StoreError> 
 }
 
 /// A page of an owner's lines, newest first.
+///
+/// It may be short, even empty, and yet not the last: it looks at a bounded number of lines.
 pub fn list(
     connection: &mut AnyConnection,
     owner: Owner,
     filter: &Filter,
     page: Page<LinePlace>,
-) -> Result<Vec<Journaled>, StoreError> {
-    load(connection, &[owner], filter, &Range { page, oldest: None })
+) -> Result<Scan<Journaled, LinePlace>, StoreError> {
+    if filter.order_of_refusals().is_some() {
+        let found = load(connection, &[owner], filter, &Range { page, oldest: None })?;
+        return Ok(Scan { found, stopped_at: None });
+    }
+    let in_time = Filter { from: filter.from, to: filter.to, ..Filter::default() };
+    Scan::along(page, |page, rows| {
+        let range = |limit| Range { page: Page { limit, ..page }, oldest: None };
+        let floor = place_behind(connection, ranged(matching(&in_time), &[owner], &range(1)), rows)?;
+        let mut query = ranged(matching(filter), &[owner], &range(page.limit));
+        if let Some(LinePlace { attempt, row }) = floor {
+            let attempt = attempt.to_string();
+            query = query.filter(attempts::attempt_id.ge(attempt.clone()));
+            query = query.filter(attempts::attempt_id.gt(attempt).or(attempts::bulk_row.ge(bulk_row(row))));
+        }
+        let rows: Vec<Row> = query.select(Row::as_select()).load(connection)?;
+        let found = rows.into_iter().map(Row::into_journaled).collect::<Result<_, _>>()?;
+        Ok((found, floor))
+    })
+}
+
+/// The place so many lines behind the first; `None` = there are no more than that.
+fn place_behind(
+    connection: &mut AnyConnection,
+    query: Query<'_>,
+    lines: i64,
+) -> Result<Option<LinePlace>, StoreError> {
+    let found: Option<(String, i32)> = query
+        .select((attempts::attempt_id, attempts::bulk_row))
+        .offset(lines)
+        .first(connection)
+        .optional()?;
+    let unreadable = |id: &str| StoreError::Unusable(format!("{id:?} in the database is no attempt id"));
+    found
+        .map(|(id, row)| {
+            let attempt = id.parse().map_err(|_| unreadable(&id))?;
+            // Below 0 is the whole request.
+            Ok(LinePlace { attempt, row: u32::try_from(row).ok() })
+        })
+        .transpose()
 }
 
 /// The newest lines of these owners together, newest first.

@@ -19,7 +19,7 @@ use crate::domain::ids::{AttemptId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::storage::attempts::{self as journal, Filter};
 use crate::storage::schema::{api_keys, attempts, idempotency_keys};
-use crate::storage::{AnyConnection, Page, StoreError};
+use crate::storage::{AnyConnection, Page, Scan, StoreError};
 
 /// Lines of the journal, and keys, gone through in one look; and refused lines read in one.
 const LINES: i64 = 5_000;
@@ -314,14 +314,14 @@ fn all_of(
     let (mut all, mut before) = (BTreeMap::new(), None);
     loop {
         let page = Page { before, limit: REFUSED };
-        let lines = connection.read(|c| journal::list(c, owner, filter, page))?;
-        let is_last = i64::try_from(lines.len()).is_ok_and(|count| count < REFUSED);
-        before = lines.last().map(|line| line.place);
-        all.extend(lines.into_iter().map(|line| {
+        let Scan { found, stopped_at } = connection.read(|c| journal::list(c, owner, filter, page))?;
+        let is_full = i64::try_from(found.len()).is_ok_and(|count| count >= REFUSED);
+        before = if is_full { found.last().map(|line| line.place) } else { stopped_at };
+        all.extend(found.into_iter().map(|line| {
             let traits = Traits { key: line.key_id, digest: line.body_sha256 };
             (line.place.attempt.to_string(), traits)
         }));
-        if is_last {
+        if before.is_none() {
             return Ok(all);
         }
     }

@@ -91,6 +91,7 @@ impl Worker {
     /// Runs until every sender is gone and what they sent is written.
     pub fn run(mut self) {
         loop {
+            self.store.attend();
             self.begin_sweep();
             self.begin_bodies();
             let wait = self.pause().unwrap_or(IDLE);
@@ -226,6 +227,20 @@ impl Store {
             }
             connection.write_for(Purpose::Housekeeping, work)
         })
+    }
+
+    /// Copies SQLite's log where reads are held back until then: the writer might have nothing to write.
+    fn attend(&mut self) {
+        if !self.checkpoints.as_ref().is_some_and(Checkpoints::is_waited_for) {
+            return;
+        }
+        let copied = self.on_connection(|connection, checkpoints| match checkpoints {
+            Some(checkpoints) => checkpoints.proceed(connection),
+            None => Ok(()),
+        });
+        if let Err(error) = copied {
+            tracing::warn!(%error, "SQLite's log could not be copied");
+        }
     }
 
     /// A look that holds up nobody.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::domain::ids::{EventId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::storage::schema::events;
+use crate::storage::time_limit::IN_TIME;
 use crate::storage::{AnyConnection, StoreError};
 
 diesel::alias!(events as earlier: Earlier);
@@ -28,9 +29,9 @@ pub enum Driver {
     Differing,
 }
 
-/// How many events one search looks at where no index leads to nothing but candidates: a merchant may
-/// have a million leads and a few sales, or few sales of a link. Such a search goes on page by page; an
-/// index would have every sale pay for it.
+/// How many events one search looks at, of all or of those that a partial index has: a merchant may have a
+/// million leads and a few sales, few sales of a link, or a million refunds of one order. Such a search goes
+/// on page by page; an index would have every sale pay for it.
 const WINDOW: i64 = 2_500;
 
 /// Some candidates, the newest first.
@@ -44,6 +45,7 @@ pub struct Candidates {
 /// The literal texts of the partial indexes: neither database uses one whose condition it would have
 /// to learn from a parameter.
 const REVERSING: &str = "events.event_name NOT IN ('sale', 'lead')";
+const DIFFERING: &str = "events.times_differed > 0";
 const EARLIER_REVERSING: &str = "earlier.event_name NOT IN ('sale', 'lead')";
 
 /// At most `limit` candidates before a place.
@@ -64,10 +66,7 @@ pub fn candidates(
     if let Some(before) = before {
         query = query.filter(events::event_id.lt(before.to_string()));
     }
-    let floor = match driver {
-        Driver::All | Driver::Sales | Driver::Link(_) => window(connection, (merchant, mode), before)?,
-        Driver::Reversing | Driver::Differing => None,
-    };
+    let floor = window(connection, (merchant, mode), driver, before)?;
     if let Some(floor) = floor {
         query = query.filter(events::event_id.ge(floor.to_string()));
     }
@@ -80,6 +79,9 @@ pub fn candidates(
             // merchant has, for each candidate, instead of the order's few events.
             .filter(sql::<Bool>("earlier.event_id || '' < events.event_id"))
             .select(earlier.field(events::event_id))
+            // PostgreSQL makes no join of a query with an offset: it would read all that a merchant has.
+            .limit(1)
+            .offset(0)
     };
     query = match driver {
         Driver::All => query
@@ -93,12 +95,16 @@ pub fn candidates(
             .filter(sql::<Bool>(REVERSING))
             .filter(not(exists(same_order().filter(sql::<Bool>(EARLIER_REVERSING))))),
         Driver::Differing => query
-            .filter(sql::<Bool>("events.times_differed > 0 AND events.event_name <> 'lead'"))
+            .filter(sql::<Bool>(DIFFERING))
+            .filter(sql::<Bool>("events.event_name <> 'lead'"))
             .filter(not(exists(
                 same_order()
                     .filter(sql::<Bool>("earlier.times_differed > 0 AND earlier.event_name <> 'lead'")),
             ))),
     };
+    if matches!(connection, AnyConnection::Sqlite(_)) {
+        query = query.filter(sql::<Bool>(IN_TIME));
+    }
     let rows: Vec<(String, String)> = query.load(connection)?;
     let unreadable = |id: &str| StoreError::Unusable(format!("{id:?} in the database is no event id"));
     let found = rows
@@ -110,10 +116,11 @@ pub fn candidates(
     Ok(Candidates { found, rest })
 }
 
-/// The place [`WINDOW`] events before one; `None` = the list ends earlier.
+/// The place [`WINDOW`] events of a driver before one; `None` = the list ends earlier.
 fn window(
     connection: &mut AnyConnection,
     (merchant, mode): (MerchantId, Mode),
+    driver: Driver,
     before: Option<EventId>,
 ) -> Result<Option<EventId>, StoreError> {
     let mut query = events::table
@@ -127,6 +134,11 @@ fn window(
     if let Some(before) = before {
         query = query.filter(events::event_id.lt(before.to_string()));
     }
+    query = match driver {
+        Driver::All | Driver::Sales | Driver::Link(_) => query,
+        Driver::Reversing => query.filter(sql::<Bool>(REVERSING)),
+        Driver::Differing => query.filter(sql::<Bool>(DIFFERING)),
+    };
     let found: Option<String> = query.first(connection).optional()?;
     let unreadable = |id: &str| StoreError::Unusable(format!("{id:?} in the database is no event id"));
     found.map(|id| id.parse().map_err(|_| unreadable(&id))).transpose()

@@ -16,6 +16,7 @@ use crate::domain::merchant::Mode;
 use crate::domain::money::Money;
 use crate::domain::order::{Fact, Ledger};
 use crate::storage::schema::events;
+use crate::storage::time_limit::{self, IN_TIME};
 use crate::storage::{AnyConnection, StoreError};
 
 /// A sale, as far as it is needed to find its order.
@@ -58,6 +59,9 @@ pub fn sales_between(
         query = query
             .filter(events::occurred_at.gt(sale.occurred_at).or(events::event_id.gt(sale.event_id.clone())));
     }
+    if matches!(connection, AnyConnection::Sqlite(_)) {
+        query = query.filter(sql::<Bool>(IN_TIME));
+    }
     Ok(query.load(connection)?)
 }
 
@@ -92,6 +96,7 @@ pub fn ledgers(
     type Columns = (String, String, Option<i64>, Option<String>, i64);
     let mut ledgers: HashMap<String, Ledger> = HashMap::with_capacity(orders.len());
     let mut add = |row: QueryResult<Columns>| -> Result<(), StoreError> {
+        time_limit::check()?;
         let (order, name, minor, currency, differed) = row?;
         let fact = fact(&name, minor.zip(currency.as_deref()), differed).ok_or_else(|| {
             StoreError::Unusable(format!("an event of order {order:?} in the database is not readable"))

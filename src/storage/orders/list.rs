@@ -8,7 +8,7 @@ use crate::domain::attribution::Attribution;
 use crate::domain::ids::{EventId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::domain::order::{Flag, Order, State, Timeline};
-use crate::storage::{AnyConnection, Page, StoreError};
+use crate::storage::{AnyConnection, Page, Scan, StoreError};
 
 /// How many candidates are read at once.
 const CHUNK: i64 = 250;
@@ -18,6 +18,11 @@ const ORDERS_MAX: usize = 500;
 
 /// How many searches for candidates a page may make. Each looks at a bounded number of events.
 const SEARCHES_MAX: usize = 4;
+
+/// How many orders are read at once, and after how many events no further ones are: an order may have any
+/// number.
+const ORDERS_AT_ONCE: usize = 50;
+const EVENTS_MAX: usize = 20_000;
 
 /// How many moments one page may hold; the orders that have the more go to the next.
 const MOMENTS_MAX: usize = 20_000;
@@ -41,14 +46,6 @@ pub struct Listed {
     pub order: Order,
 }
 
-/// What a search found.
-pub struct Scan {
-    /// The orders, newest first.
-    pub orders: Vec<Listed>,
-    /// Where it stopped before the end, having looked at as much as one page may.
-    pub stopped_at: Option<EventId>,
-}
-
 /// A page of a merchant's orders, newest first. It may be short, even empty, and yet not be the last.
 pub fn list(
     connection: &mut AnyConnection,
@@ -56,32 +53,39 @@ pub fn list(
     mode: Mode,
     filter: Filter,
     page: Page<EventId>,
-) -> Result<Scan, StoreError> {
+) -> Result<Scan<Listed, EventId>, StoreError> {
     let wanted = usize::try_from(page.limit).unwrap_or(0);
     let (mut orders, mut before) = (Vec::with_capacity(wanted), page.before);
-    let (mut looked_at, mut searches, mut moments) = (0, 0, 0);
+    let (mut looked_at, mut searches, mut moments, mut events) = (0, 0, 0, 0);
     // Of all orders each fits; of others there is no knowing how many.
     let chunk = if filter.driver() == Driver::All { page.limit.min(CHUNK) } else { CHUNK };
     loop {
         let Candidates { found, rest } =
             candidates(connection, (merchant, mode), filter.driver(), before, chunk)?;
         let ids_found = found.len();
-        let ids: Vec<&str> = found.iter().map(|(_, id)| id.as_str()).collect();
-        let mut loaded = load(connection, merchant, mode, &ids, Timeline::LISTED_MOMENTS_MAX)?;
-        for (place, id) in found {
-            let Some(order) = loaded.remove(&id).filter(|order| filter.holds(order)) else { continue };
-            moments += order.timeline.moments.len();
-            orders.push(Listed { place, order });
-            if orders.len() >= wanted || moments >= MOMENTS_MAX {
-                return Ok(Scan { orders, stopped_at: Some(place) });
+        for part in found.chunks(ORDERS_AT_ONCE) {
+            let ids: Vec<&str> = part.iter().map(|(_, id)| id.as_str()).collect();
+            let mut loaded = load(connection, merchant, mode, &ids, Timeline::LISTED_MOMENTS_MAX)?;
+            for (place, id) in part {
+                let fitting = loaded.orders.remove(id).filter(|order| filter.holds(order));
+                let Some(order) = fitting else { continue };
+                moments += order.timeline.moments.len();
+                orders.push(Listed { place: *place, order });
+                if orders.len() >= wanted || moments >= MOMENTS_MAX {
+                    return Ok(Scan { found: orders, stopped_at: Some(*place) });
+                }
+            }
+            events += loaded.events;
+            if let Some((place, _)) = part.last().filter(|_| events >= EVENTS_MAX) {
+                return Ok(Scan { found: orders, stopped_at: Some(*place) });
             }
         }
         looked_at += ids_found;
         searches += 1;
         match rest {
-            None => return Ok(Scan { orders, stopped_at: None }),
+            None => return Ok(Scan { found: orders, stopped_at: None }),
             Some(place) if looked_at >= ORDERS_MAX || searches >= SEARCHES_MAX => {
-                return Ok(Scan { orders, stopped_at: Some(place) });
+                return Ok(Scan { found: orders, stopped_at: Some(place) });
             }
             Some(place) => before = Some(place),
         }

@@ -12,7 +12,7 @@ use crate::domain::ids::{ExternalId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::domain::order::{Ledger, Order, Timeline};
 use crate::storage::schema::{events, order_statuses};
-use crate::storage::{AnyConnection, StoreError};
+use crate::storage::{AnyConnection, StoreError, time_limit};
 
 /// How many orders one statement asks for.
 pub const ORDERS_AT_ONCE: usize = 500;
@@ -28,7 +28,16 @@ struct Draft {
 /// Orders that are being added up, and how many moments each is to hold.
 struct Drafts {
     orders: HashMap<String, Draft>,
+    events: usize,
     moments_max: usize,
+}
+
+/// Orders that were read.
+pub struct Loaded {
+    /// They, by their ids.
+    pub orders: HashMap<String, Order>,
+    /// How many events they have.
+    pub events: usize,
 }
 
 /// A merchant's orders of these ids, as far as there are any, with so many moments each.
@@ -38,14 +47,17 @@ pub fn load(
     mode: Mode,
     ids: &[&str],
     moments_max: usize,
-) -> Result<HashMap<String, Order>, StoreError> {
-    let mut drafts = Drafts { orders: HashMap::with_capacity(ids.len()), moments_max };
+) -> Result<Loaded, StoreError> {
+    let mut drafts = Drafts { orders: HashMap::with_capacity(ids.len()), events: 0, moments_max };
     for ids in ids.chunks(ORDERS_AT_ONCE) {
         drafts.read_events(connection, merchant, mode, ids)?;
         drafts.read_statuses(connection, merchant, mode, ids)?;
     }
     let orders = drafts.orders.into_iter().filter(|(_, draft)| draft.ledger.is_order());
-    orders.map(|(id, draft)| Ok((id.clone(), draft.finish(&id, mode, moments_max)?))).collect()
+    let orders = orders
+        .map(|(id, draft)| Ok((id.clone(), draft.finish(&id, mode, moments_max)?)))
+        .collect::<Result<_, StoreError>>()?;
+    Ok(Loaded { orders, events: drafts.events })
 }
 
 impl Drafts {
@@ -102,6 +114,8 @@ impl Drafts {
     }
 
     fn event(&mut self, row: EventRow) -> Result<(), StoreError> {
+        time_limit::check()?;
+        self.events += 1;
         let draft = self.orders.entry(row.order_id.clone()).or_default();
         let part = row.into_part()?;
         draft.ledger.add(part.fact);

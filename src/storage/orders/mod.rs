@@ -7,10 +7,8 @@ mod load;
 mod row;
 
 pub use ledgers::{SaleRow, ledgers, sales_between, sales_of};
-pub use list::{Filter, Listed, Scan, list};
+pub use list::{Filter, Listed, list};
 pub use load::load;
-
-use std::collections::HashMap;
 
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::Mode;
@@ -24,7 +22,6 @@ pub fn find(
     mode: Mode,
     order: &str,
 ) -> Result<Option<Order>, StoreError> {
-    let mut found: HashMap<String, Order> =
-        load(connection, merchant, mode, &[order], Timeline::MOMENTS_MAX)?;
-    Ok(found.remove(order))
+    let mut found = load(connection, merchant, mode, &[order], Timeline::MOMENTS_MAX)?;
+    Ok(found.orders.remove(order))
 }

@@ -8,6 +8,7 @@ use diesel::sql_types::{BigInt, Nullable, Text, Timestamp};
 use super::{Scope, Stop, link};
 use crate::domain::ids::ClickId;
 use crate::domain::report::{Credit, Dimension, GroupBy, Report, ReportQuery, Tally, TooManyRows};
+use crate::storage::time_limit::{self, IN_TIME};
 use crate::storage::{AnyConnection, StoreError};
 
 /// How many lines of a period are read: one more than there may be rows.
@@ -32,6 +33,7 @@ pub fn add(
     query: &ReportQuery,
 ) -> Result<(), Stop> {
     for (period, time) in query.periods.iter().enumerate() {
+        time_limit::check()?;
         let lines = load(connection, scope, query.group_by, time)?;
         if lines.len() >= LINES_MAX {
             return Err(TooManyRows.into());
@@ -56,16 +58,18 @@ fn load(
     (from, to): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<Vec<Line>, StoreError> {
     let column = |dimension, name| if group_by.has(dimension) { name } else { "CAST(NULL AS TEXT)" };
-    let text = format!(
-        "SELECT {url_id} AS url_id, {domain_id} AS domain_id, count(*) AS clicks FROM clicks \
+    let text = |condition: &str| {
+        format!(
+            "SELECT {url_id} AS url_id, {domain_id} AS domain_id, count(*) AS clicks FROM clicks \
          WHERE merchant_id = $1 AND click_id >= $2 AND click_id < $3 AND clicked_at >= $4 AND clicked_at < $5 \
-         GROUP BY 1, 2 LIMIT {LINES_MAX}",
-        url_id = column(Dimension::UrlId, "url_id"),
-        domain_id = column(Dimension::DomainId, "domain_id"),
-    );
+         AND {condition} GROUP BY 1, 2 LIMIT {LINES_MAX}",
+            url_id = column(Dimension::UrlId, "url_id"),
+            domain_id = column(Dimension::DomainId, "domain_id"),
+        )
+    };
     macro_rules! lines {
-        ($connection:expr) => {
-            sql_query(text)
+        ($connection:expr, $condition:expr) => {
+            sql_query(text($condition))
                 .bind::<Text, _>(scope.merchant.to_string())
                 .bind::<Text, _>(ClickId::first_at(from).to_string())
                 .bind::<Text, _>(ClickId::first_at(to + TimeDelta::milliseconds(1)).to_string())
@@ -75,7 +79,7 @@ fn load(
         };
     }
     Ok(match connection {
-        AnyConnection::Postgres(c) => lines!(c),
-        AnyConnection::Sqlite(c) => lines!(c),
+        AnyConnection::Postgres(c) => lines!(c, "TRUE"),
+        AnyConnection::Sqlite(c) => lines!(c, IN_TIME),
     })
 }

@@ -9,6 +9,7 @@ use super::{Scope, Stop, link, unreadable};
 use crate::domain::event::EventName;
 use crate::domain::money::Currency;
 use crate::domain::report::{Credit, Dimension, GroupBy, Report, ReportQuery, Tally, TooManyRows};
+use crate::storage::time_limit::{self, IN_TIME};
 use crate::storage::{AnyConnection, StoreError};
 
 /// How many lines of a period are read: a row has one for its leads and one for every currency.
@@ -46,6 +47,7 @@ pub fn add(
     query: &ReportQuery,
 ) -> Result<(), Stop> {
     for (period, (from, to)) in query.periods.iter().enumerate() {
+        time_limit::check()?;
         let lines = load(connection, scope, query, (from.naive_utc(), to.naive_utc()))?;
         if lines.len() >= LINES_MAX {
             return Err(TooManyRows.into());
@@ -65,8 +67,8 @@ fn load(
 ) -> Result<Vec<Line>, StoreError> {
     // Parameters stand in the order of their numbers: SQLite counts them so.
     macro_rules! lines {
-        ($connection:expr, $source:literal) => {
-            sql_query(text(query.group_by, $source))
+        ($connection:expr, $source:literal, $condition:expr) => {
+            sql_query(text(query.group_by, $source, $condition))
                 .bind::<Text, _>(scope.merchant.to_string())
                 .bind::<Text, _>(scope.mode.as_str())
                 .bind::<Timestamp, _>(from)
@@ -76,14 +78,14 @@ fn load(
         };
     }
     Ok(match connection {
-        AnyConnection::Postgres(c) => lines!(c, "events"),
+        AnyConnection::Postgres(c) => lines!(c, "events", "TRUE"),
         // Without statistics it takes one of the longer indexes.
-        AnyConnection::Sqlite(c) => lines!(c, "events INDEXED BY events_sold_by_time"),
+        AnyConnection::Sqlite(c) => lines!(c, "events INDEXED BY events_sold_by_time", IN_TIME),
     })
 }
 
 /// The index by time is a partial one: its condition is spelled out.
-fn text(group_by: GroupBy, source: &str) -> String {
+fn text(group_by: GroupBy, source: &str, condition: &str) -> String {
     let column = |dimension, name| if group_by.has(dimension) { name } else { "CAST(NULL AS TEXT)" };
     // What is the same in all lines would be sorted by all the same.
     let place = |dimension, number| if group_by.has(dimension) { number } else { "" };
@@ -94,7 +96,7 @@ fn text(group_by: GroupBy, source: &str) -> String {
          CAST(sum(value_minor % {UNIT}) AS BIGINT) AS low \
          FROM {source} WHERE merchant_id = $1 AND mode = $2 AND event_name IN ('sale', 'lead') \
          AND occurred_at >= $3 AND occurred_at < $4 \
-         AND ($5 IS NULL OR event_name = 'lead' OR currency = $5) \
+         AND ($5 IS NULL OR event_name = 'lead' OR currency = $5) AND {condition} \
          GROUP BY 1, 2{url_place}{domain_place}{attribution_place} LIMIT {LINES_MAX}",
         url_id = column(Dimension::UrlId, "url_id"),
         domain_id = column(Dimension::DomainId, "domain_id"),

@@ -15,6 +15,7 @@ use crate::domain::order::Fact;
 use crate::domain::report::{
     Basis, Credit, Dimension, GroupBy, History, ReportQuery, Sale, Tally, status_refund_at,
 };
+use crate::storage::time_limit::{self, IN_TIME};
 use crate::storage::{AnyConnection, StoreError};
 
 /// Something that happened to an order, beside its sale.
@@ -64,15 +65,18 @@ struct Hints {
     sold: &'static str,
     reversals: &'static str,
     reversing_by_time: &'static str,
+    /// Ends the query when nobody waits for it any more; PostgreSQL does that by itself.
+    in_time: &'static str,
 }
 
 const SQLITE: Hints = Hints {
     sold: "INDEXED BY events_sold_by_time",
     reversals: "INDEXED BY events_reversals",
     reversing_by_time: "INDEXED BY events_reversing_by_time",
+    in_time: IN_TIME,
 };
 
-const POSTGRES: Hints = Hints { sold: "", reversals: "", reversing_by_time: "" };
+const POSTGRES: Hints = Hints { sold: "", reversals: "", reversing_by_time: "", in_time: "TRUE" };
 
 /// Corrects the sales that were added: those in the report's time.
 pub fn correct_sold(
@@ -164,18 +168,19 @@ fn sold_text(hints: &Hints, query: &ReportQuery) -> String {
          AND s.event_name = 'sale' AND s.occurred_at >= $3 AND s.occurred_at < $4 \
          AND ($5 IS NULL OR s.currency = $5) \
          AND r.merchant_id = s.merchant_id AND r.mode = s.mode AND r.order_id = s.order_id AND r.{reversing} \
-         ORDER BY sold_at, sold_currency, sold_minor, s.order_id",
+         AND {in_time} ORDER BY sold_at, sold_currency, sold_minor, s.order_id",
         sale = sale_columns(query.group_by),
         happened = reversing_columns(told),
         sold = hints.sold,
         reversals = hints.reversals,
         reversing = reversing!(),
+        in_time = hints.in_time,
     )
 }
 
 /// The same for earlier sales to which something happened in the time, or which a status tells of then.
 fn earlier_text(hints: &Hints, group_by: GroupBy) -> String {
-    let Hints { reversals, reversing_by_time, .. } = hints;
+    let Hints { reversals, reversing_by_time, in_time, .. } = hints;
     format!(
         "SELECT {sale}, {happened} FROM (\
          SELECT order_id FROM events {reversing_by_time} WHERE merchant_id = $1 AND mode = $2 AND {reversing} \
@@ -186,7 +191,7 @@ fn earlier_text(hints: &Hints, group_by: GroupBy) -> String {
          WHERE s.merchant_id = $1 AND s.mode = $2 AND s.order_id = t.order_id AND s.event_name = 'sale' \
          AND s.own_id = '' AND s.occurred_at < $3 AND ($7 IS NULL OR s.currency = $7) \
          AND r.merchant_id = $1 AND r.mode = $2 AND r.order_id = t.order_id AND r.{reversing} \
-         ORDER BY t.order_id",
+         AND {in_time} ORDER BY t.order_id",
         sale = sale_columns(group_by),
         happened = reversing_columns(TOLD),
         reversing = reversing!(),
@@ -207,6 +212,7 @@ impl<'q, 't, 'a> Orders<'q, 't, 'a> {
 
     fn add(&mut self, lines: impl Iterator<Item = QueryResult<Line>>) -> Result<(), Stop> {
         for line in lines {
+            time_limit::check()?;
             let line = line?;
             let (fact, at) = line.fact()?;
             match &mut self.open {

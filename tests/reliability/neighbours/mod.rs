@@ -1,3 +1,4 @@
-//! What one merchant does, beside another one's callbacks.
+//! What one merchant does, and what another one notices of it.
 
 mod bulk;
+mod reads;

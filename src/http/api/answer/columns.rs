@@ -32,6 +32,9 @@ pub const COLUMNS: [&str; 18] = [
     "metadata",
 ];
 
+/// Those that are numbers of the service's own.
+pub const NUMBERS: [&str; 3] = ["value", "times_received", "times_differed"];
+
 impl<'a> EventBody<'a> {
     /// The whole event as its columns say it; `None` if they say what no event is.
     pub fn of_columns(event: &'a ExportedEvent, mode: Mode) -> Option<Self> {
@@ -58,7 +61,8 @@ impl<'a> EventBody<'a> {
         })
     }
 
-    /// Its fields as a line of a table, in the order of [`COLUMNS`]; what is not there is empty.
+    /// Its fields as a line of a table, in the order of [`COLUMNS`]; what is not there is empty. All are text
+    /// but [`NUMBERS`].
     pub fn fields(&self) -> [Cow<'_, str>; COLUMNS.len()] {
         let optional = |text: Option<&'a str>| Cow::Borrowed(text.unwrap_or_default());
         let (status, reason, link) = match &self.event.attribution {

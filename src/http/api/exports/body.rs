@@ -105,7 +105,7 @@ impl Producer {
     async fn read(&self, reading: Reading) -> Result<(Reading, Option<Vec<u8>>), &'static str> {
         for _ in 0..TRIES_MAX {
             let mut again = reading.clone();
-            let read = self.reader.run(move |connection| {
+            let read = self.reader.run_for(self.place.merchant(), move |connection| {
                 let page = again.next(connection)?;
                 Ok((again, page))
             });

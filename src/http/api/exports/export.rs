@@ -2,6 +2,7 @@
 
 use crate::domain::ids::EventId;
 use crate::domain::instant;
+use crate::domain::spreadsheet::Cells;
 use crate::http::api::cursor::QueryTag;
 use crate::storage::exports::{self, Horizon, Scope};
 use crate::storage::{AnyConnection, StoreError};
@@ -20,6 +21,7 @@ const PAGE_EVENTS_MAX: u32 = 2_048;
 pub struct Export {
     scope: Scope,
     format: Format,
+    cells: Cells,
     tag: QueryTag,
     after: EventId,
 }
@@ -50,7 +52,13 @@ impl Export {
         let end = |at: &Option<_>| at.map(instant::format).unwrap_or_default();
         // A cursor of either format goes on in either.
         let tag = QueryTag::of(&["export", &merchant.to_string(), mode.as_str(), &end(from), &end(to)]);
-        Self { scope, format, tag, after: EventId::from_uuid(uuid::Uuid::nil()) }
+        Self { scope, format, cells: Cells::Exact, tag, after: EventId::from_uuid(uuid::Uuid::nil()) }
+    }
+
+    /// The same with such cells, where it is written as CSV.
+    #[must_use]
+    pub const fn with_cells(self, cells: Cells) -> Self {
+        Self { cells, ..self }
     }
 
     /// The same from where this cursor stands.
@@ -76,8 +84,8 @@ impl Reading {
         if self.has_ended() {
             return Ok(None);
         }
-        let Export { scope, format, tag, after } = &self.export;
-        let mut lines = Lines::new(*format, scope.mode);
+        let Export { scope, format, cells, tag, after } = &self.export;
+        let mut lines = Lines::new(*format, *cells, scope.mode);
         if self.state == State::Begun {
             lines.begin();
         }

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use super::export::unreadable;
 use crate::domain::merchant::Mode;
-use crate::http::api::answer::{COLUMNS, EventBody};
+use crate::domain::spreadsheet::Cells;
+use crate::http::api::answer::{COLUMNS, EventBody, NUMBERS};
 use crate::storage::StoreError;
 use crate::storage::exports::ExportedEvent;
 
@@ -38,6 +39,14 @@ impl Format {
             Self::Csv => "text/csv; charset=utf-8",
         }
     }
+
+    /// What the file is called.
+    pub const fn disposition(self) -> &'static str {
+        match self {
+            Self::Ndjson => "attachment; filename=\"events.ndjson\"",
+            Self::Csv => "attachment; filename=\"events.csv\"",
+        }
+    }
 }
 
 impl FromStr for Format {
@@ -52,14 +61,15 @@ impl FromStr for Format {
 /// Lines of an export.
 pub struct Lines {
     format: Format,
+    cells: Cells,
     mode: Mode,
     bytes: Vec<u8>,
 }
 
 impl Lines {
     /// No lines yet.
-    pub const fn new(format: Format, mode: Mode) -> Self {
-        Self { format, mode, bytes: Vec::new() }
+    pub const fn new(format: Format, cells: Cells, mode: Mode) -> Self {
+        Self { format, cells, mode, bytes: Vec::new() }
     }
 
     /// What stands above the events.
@@ -93,7 +103,14 @@ impl Lines {
 
     fn record(&mut self, body: &EventBody<'_>) -> Result<(), csv::Error> {
         let mut writer = csv::Writer::from_writer(&mut self.bytes);
-        writer.write_record(body.fields().iter().map(|field| field.as_bytes()))?;
+        for (name, field) in COLUMNS.into_iter().zip(&body.fields()) {
+            if NUMBERS.contains(&name) {
+                writer.write_field(field.as_bytes())?;
+            } else {
+                writer.write_field(self.cells.text(field).as_bytes())?;
+            }
+        }
+        writer.write_record(None::<&[u8]>)?;
         Ok(writer.flush()?)
     }
 

@@ -8,6 +8,7 @@ mod export;
 mod lines;
 mod places;
 
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::http::error::{Code, Problem};
@@ -32,7 +33,7 @@ pub async fn export_events(
     let (from, to) = (query.instant("from"), query.instant("to"));
     query.check_range("to", (from, to));
     let scope = Scope { merchant: call.merchant.id, mode: call.verified.mode(), from, to };
-    let export = Export::new(scope, format);
+    let export = Export::new(scope, format).with_cells(query.cells("safe"));
     let export = query.take("cursor", |cursor| export.clone().after(cursor)).unwrap_or(export);
     query.finish()?;
     let place = state.exports.take(call.merchant.id).map_err(|why| {
@@ -43,11 +44,13 @@ pub async fn export_events(
         Problem::new(Code::Overloaded, detail)
     })?;
     // What fails until the first page is there is a problem; what fails later cuts the body.
-    let horizon = state.ingest.reader.horizon(state.limits.export_behind, state.ingest.clock.clone()).await?;
+    let (reader, merchant) = (&state.ingest.reader, call.merchant.id);
+    let horizon = reader.horizon(merchant, state.limits.export_behind, state.ingest.clock.clone()).await?;
     let mut reading = export.begin(horizon);
-    let reader = state.ingest.reader.clone();
-    let (reading, first) =
-        reader.run(move |connection| reading.next(connection).map(|page| (reading, page))).await?;
+    let (reading, first) = reader
+        .run_for(merchant, move |connection| reading.next(connection).map(|page| (reading, page)))
+        .await?;
     let body = body::stream(&state, place, reading, first);
-    Ok(HttpResponse::Ok().content_type(format.media_type()).streaming(body))
+    let disposition = (header::CONTENT_DISPOSITION, format.disposition());
+    Ok(HttpResponse::Ok().content_type(format.media_type()).insert_header(disposition).streaming(body))
 }

@@ -52,6 +52,13 @@ impl Places {
     }
 }
 
+impl Place {
+    /// Whose it is.
+    pub const fn merchant(&self) -> MerchantId {
+        self.merchant
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.merchant);

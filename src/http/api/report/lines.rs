@@ -1,5 +1,7 @@
 //! A report as lines of cells: CSV, and a table for people.
 
+use crate::domain::spreadsheet::Cells;
+
 use super::body::{AmountsBody, FiguresBody, ReportBody};
 
 /// What stands behind the keys.
@@ -41,14 +43,18 @@ impl ReportBody {
         lines(&keys, &self.totals)
     }
 
-    /// As CSV (RFC 4180, lines end with a line feed).
+    /// As CSV (RFC 4180, lines end with a line feed). What rows are told apart by is text.
     ///
     /// # Errors
     /// None that could come about: it is written into memory.
-    pub fn csv(&self) -> Result<String, Box<dyn std::error::Error>> {
+    pub fn csv(&self, cells: Cells) -> Result<String, Box<dyn std::error::Error>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(self.header())?;
-        for line in self.lines() {
+        let keys = self.group_by.len();
+        for mut line in self.lines() {
+            for key in line.iter_mut().take(keys) {
+                *key = cells.text(key).into_owned();
+            }
             writer.write_record(line)?;
         }
         Ok(String::from_utf8(writer.into_inner().map_err(|error| error.to_string())?)?)

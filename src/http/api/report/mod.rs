@@ -6,7 +6,7 @@ mod lines;
 use std::fmt;
 use std::str::FromStr;
 
-use actix_web::http::header::{Accept, Header as _};
+use actix_web::http::header::{self, Accept, Header as _};
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 
@@ -36,6 +36,7 @@ pub async fn report_attribution(
     let (merchant, mode) = (call.merchant.id, call.verified.mode());
     let mut query = Query::parse(request.query_string());
     let format = query.take("format", format).unwrap_or_else(|| accepted(&request));
+    let cells = query.cells("safe");
     let asked = asked(&mut query, cut_to_micros(state.ingest.clock.now()));
     query.finish()?;
     let asked = asked.ok_or_else(|| Problem::new(Code::InternalError, "The query cannot be read."))?;
@@ -44,11 +45,15 @@ pub async fn report_attribution(
     match format {
         Format::Json => Ok(HttpResponse::Ok().json(body)),
         Format::Csv => {
-            let text = body.csv().map_err(|error| {
+            let text = body.csv(cells).map_err(|error| {
                 tracing::error!(%error, "a report could not be written as CSV");
                 Problem::new(Code::InternalError, "It has been logged. Send it again later.")
             })?;
-            Ok(HttpResponse::Ok().content_type("text/csv; charset=utf-8").body(text))
+            let disposition = (header::CONTENT_DISPOSITION, "attachment; filename=\"report.csv\"");
+            Ok(HttpResponse::Ok()
+                .content_type("text/csv; charset=utf-8")
+                .insert_header(disposition)
+                .body(text))
         }
     }
 }

@@ -19,7 +19,8 @@ pub fn list() -> Operation {
         tag: Tag::Reading,
         summary: "List attempts",
         description: "A page of the requests to writing endpoints that named one of the merchant's keys in this \
-                      mode, newest first, whatever became of them; those that were not authentic are among them."
+                      mode, newest first, whatever became of them; those that were not authentic are among them. A page looks at a bounded number of \
+                      attempts: it may hold fewer than `limit`, also none, while `next_cursor` is there."
             .to_owned(),
         causes: &[Cause::Request, Cause::Signed, Cause::Query],
         parameters: parameters(),

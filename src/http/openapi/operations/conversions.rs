@@ -63,7 +63,8 @@ pub fn list() -> Operation {
         tag: Tag::Reading,
         summary: "List events",
         description:
-            "A page of events, newest first, stable under inserts. An unknown parameter, or one given twice, \
+            "A page of events, newest first, stable under inserts. A page looks at a bounded number of events: it may \
+                      hold fewer than `limit`, also none, while `next_cursor` is there. An unknown parameter, or one given twice, \
                       is an error. Sign with v2, query included."
                 .to_owned(),
         causes: &[Cause::Request, Cause::Signed, Cause::Query],

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::http::openapi::examples::answers;
-use crate::http::openapi::headers::{REQUEST_ID, parameter};
+use crate::http::openapi::headers::{DOCUMENT_CACHE_CONTROL, REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
 use crate::http::routes;
@@ -31,7 +31,7 @@ pub fn get() -> Operation {
             Answer {
                 status: 200,
                 description: "The document.",
-                headers: &["ETag", "Cache-Control"],
+                headers: &["ETag", DOCUMENT_CACHE_CONTROL],
                 content: Some(Content {
                     media_type: "application/json",
                     schema: json!({
@@ -46,7 +46,7 @@ pub fn get() -> Operation {
             Answer {
                 status: 304,
                 description: "The caller's copy is the document.",
-                headers: &["ETag", "Cache-Control"],
+                headers: &["ETag", DOCUMENT_CACHE_CONTROL],
                 content: None,
             },
         ],

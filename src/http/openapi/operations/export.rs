@@ -33,7 +33,7 @@ pub fn events() -> Operation {
             Answer {
                 status: 200,
                 description: "The events, and at the end the cursor.",
-                headers: &[],
+                headers: &["Content-Disposition"],
                 content: Some(Content {
                     media_type: "application/x-ndjson",
                     schema: json!({
@@ -48,7 +48,7 @@ pub fn events() -> Operation {
             Answer {
                 status: 200,
                 description: "The same.",
-                headers: &[],
+                headers: &["Content-Disposition"],
                 content: Some(Content {
                     media_type: "text/csv",
                     schema: json!({
@@ -101,6 +101,12 @@ fn parameters() -> Vec<Value> {
             "cursor",
             "The `next_cursor` of the export before, `from` and `to` as they were.",
             reference::<Cursor>(),
+        ),
+        query(
+            "safe",
+            "Of CSV: whether text that a spreadsheet would take for a formula has an apostrophe before it. Without it the \
+             text is exact.",
+            json!({ "type": "boolean", "default": false }),
         ),
         parameter(REQUEST_ID),
     ]

@@ -18,7 +18,7 @@ pub fn attribution() -> Operation {
     let content = |media_type, schema, examples| Answer {
         status: 200,
         description: ANSWER,
-        headers: &[],
+        headers: &["Content-Disposition"],
         content: Some(Content { media_type, schema, examples }),
     };
     Operation {
@@ -103,6 +103,12 @@ fn parameters() -> Vec<Value> {
             "format",
             "How it is written. Without it `Accept` decides.",
             json!({ "type": "string", "enum": ["json", "csv"], "default": "json" }),
+        ),
+        query(
+            "safe",
+            "Of CSV: whether text that a spreadsheet would take for a formula has an apostrophe before it. Without it the \
+             text is exact.",
+            json!({ "type": "boolean", "default": false }),
         ),
         parameter(REQUEST_ID),
     ]
