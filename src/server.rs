@@ -23,8 +23,10 @@ use crate::http::openapi::Description;
 use crate::http::{AppState, Connection, HttpLimits, RateLimits, RefusedAttempts, routes};
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
+use crate::storage::files::Watch;
 use crate::storage::housekeeping::{Housekeeper, Journal};
 use crate::storage::lock::ServeLock;
+use crate::storage::placement::{self, Complaint};
 use crate::storage::writer::{BatchStore, DatabaseStore, Stores, Writer, WriterThreads};
 use crate::storage::{Connector, Purpose, Reader, StoreError, check_durability, database_now, migrate};
 use crate::system::ClockWatch;
@@ -59,6 +61,9 @@ pub enum ServeError {
     /// The database did not let go of the writer at shutdown.
     #[error("the writer did not end in time: what it had taken was not acknowledged")]
     WriterStuck,
+    /// The database's files were taken away: the next start would not find what was acknowledged.
+    #[error("the service ends without its database's files: {0}")]
+    Files(String),
     /// Threads could not be started, or a listener failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -79,6 +84,7 @@ pub struct BoundServer {
     state: web::Data<AppState>,
     writer_threads: WriterThreads,
     housekeeper: Housekeeper,
+    watch: Option<Arc<Watch>>,
     _lock: Option<ServeLock>,
 }
 
@@ -107,8 +113,14 @@ pub async fn build_with<S: BatchStore>(
     stores: impl FnOnce(&Connector) -> Result<Stores<S>, StoreError>,
 ) -> Result<BoundServer, ServeError> {
     let Dependencies { clock, entropy, master_key } = dependencies;
-    let connector = Connector::new(config.database.clone());
+    let mut connector = Connector::new(config.database.clone());
     let lock = config.database.url.sqlite_path().map(ServeLock::take).transpose()?;
+    let files = connector.hold_files()?;
+    if let Some(path) = config.database.url.sqlite_path()
+        && let Some(Complaint::Warned(why)) = placement::look(path)?
+    {
+        tracing::warn!(why, "the database lies at a place that may lose it");
+    }
     let clock_watch = Arc::new(ClockWatch::new(clock.clone()));
     let mut loader = Loader::new(master_key.clone(), entropy.as_ref());
     let directory = {
@@ -123,7 +135,11 @@ pub async fn build_with<S: BatchStore>(
     tracing::info!(database = %config.database.url, keys = directory.len(), "database is ready");
     let stale_after = Duration::from_secs(config.keys.stale_s);
     let keyring = Arc::new(Keyring::new(directory, stale_after, clock.clone()));
-    let metrics = Arc::new(Metrics::new());
+    let mut metrics = Metrics::new();
+    let watch =
+        files.map(|files| Watch::start(files, config.database.disk_free_min_bytes, metrics.add_disk()));
+    let watch = watch.transpose()?.map(Arc::new);
+    let metrics = Arc::new(metrics);
     let (writer, writer_threads) =
         Writer::start(stores(&connector)?, &config.ingest, &config.idempotency, &clock, &metrics.writer)?;
     let (journal, housekeeper) = Journal::start(
@@ -154,6 +170,7 @@ pub async fn build_with<S: BatchStore>(
     let state = web::Data::new(AppState {
         ingest: Ingest { writer, reader, keyring, clock, entropy, signing },
         pulse: alone(),
+        watch: watch.clone(),
         clock_watch,
         metrics,
         description: Description::new(&limits),
@@ -178,6 +195,7 @@ pub async fn build_with<S: BatchStore>(
         state,
         writer_threads,
         housekeeper,
+        watch,
         _lock: lock,
     })
 }
@@ -185,7 +203,7 @@ pub async fn build_with<S: BatchStore>(
 impl BoundServer {
     /// Runs until `shutdown` completes, then finishes what was taken.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { api, admin, refresh, state, writer_threads, housekeeper, _lock, .. } = self;
+        let Self { api, admin, refresh, state, writer_threads, housekeeper, watch, _lock, .. } = self;
         let (api_handle, admin_handle) = (api.handle(), admin.handle());
         let mut api = tokio::spawn(api);
         let mut admin = tokio::spawn(admin);
@@ -218,6 +236,11 @@ impl BoundServer {
         if writer.is_err() {
             return Err(ServeError::WriterStuck);
         }
+        // What is committed to files that have no name is not on disk for the next start.
+        if let Some(watch) = watch {
+            let finished = tokio::task::spawn_blocking(move || watch.finish()).await;
+            finished.map_err(std::io::Error::other)?.map_err(ServeError::Files)?;
+        }
         tracing::info!("everything taken is on disk");
         match failed {
             Some(Ok(Err(error))) => Err(error.into()),
@@ -235,8 +258,9 @@ fn prepare_schema(
         for name in migrate::run(connection)? {
             tracing::info!(name, "migrated");
         }
-        return Ok(());
+        return warn_of_newer(connection);
     }
+    warn_of_newer(connection)?;
     match migrate::pending(connection)?.as_slice() {
         [] => Ok(()),
         names => Err(StoreError::Unusable(format!(
@@ -245,6 +269,19 @@ fn prepare_schema(
             names.join(", ")
         ))),
     }
+}
+
+/// While instances are replaced one by one the version before runs on the new schema (migrations/README.md).
+fn warn_of_newer(connection: &mut crate::storage::AnyConnection) -> Result<(), StoreError> {
+    let unknown = migrate::unknown(connection)?;
+    if !unknown.is_empty() {
+        tracing::warn!(
+            unknown = unknown.join(", "),
+            "the database's schema is newer than this version: that is right while instances are replaced by the next \
+             version, and else not: start the newer version"
+        );
+    }
+    Ok(())
 }
 
 async fn refresh_keys(

@@ -83,6 +83,7 @@ pub struct Database {
     pub connect_timeout_s: u64,
     pub prepared_statements: bool,
     pub checkpoint_pages: u32,
+    pub disk_free_min_bytes: u64,
 }
 
 /// `[ingest]`
@@ -280,6 +281,7 @@ impl Config {
         within("database.read_timeout_s", self.database.read_timeout_s.into(), 1, 600)?;
         within("database.writers", number(self.database.writers), 1, 64)?;
         within("database.checkpoint_pages", self.database.checkpoint_pages.into(), 100, 100_000)?;
+        within("database.disk_free_min_bytes", self.database.disk_free_min_bytes.into(), 0, 1 << 50)?;
         within("database.connect_timeout_s", self.database.connect_timeout_s.into(), 1, 60)?;
         within("ingest.queue_events", number(self.ingest.queue_events), 1, 1 << 20)?;
         within("ingest.queue_bytes", number(self.ingest.queue_bytes), 1 << 20, 1 << 31)?;

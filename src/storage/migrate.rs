@@ -39,6 +39,19 @@ pub fn pending(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError
     }
 }
 
+/// The migrations that were applied to the database, and that this binary does not have: its schema is newer.
+pub fn unknown(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    let applied = match connection {
+        AnyConnection::Postgres(c) => c.applied_migrations(),
+        AnyConnection::Sqlite(c) => c.applied_migrations(),
+    };
+    let mut unknown: Vec<String> = applied.map_err(failed)?.iter().map(ToString::to_string).collect();
+    let own = MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE).map_err(failed)?;
+    unknown.retain(|version| own.iter().all(|one| one.name().version().to_string() != *version));
+    unknown.sort();
+    Ok(unknown)
+}
+
 /// Undoes the last migration: for the tests of the migrations.
 pub fn revert_last(connection: &mut AnyConnection) -> Result<(), StoreError> {
     let reverted = match connection {

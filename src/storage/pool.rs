@@ -129,6 +129,14 @@ impl Reader {
         .await
     }
 
+    /// Whether a transaction that writes could begin now.
+    ///
+    /// # Errors
+    /// As of [`Self::run`].
+    pub async fn may_write(&self) -> Result<bool, StoreError> {
+        self.blocking(|Self { pool, .. }| super::backend::may_write(&mut *pooled(&pool)?)).await
+    }
+
     async fn blocking<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

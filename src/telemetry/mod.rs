@@ -4,4 +4,4 @@ mod logging;
 mod metrics;
 
 pub use logging::init as init_logging;
-pub use metrics::{DropLabels, JournalMetrics, Metrics, OutcomeLabels, WriterMetrics};
+pub use metrics::{DropLabels, FreeBytes, JournalMetrics, Metrics, OutcomeLabels, WriterMetrics};

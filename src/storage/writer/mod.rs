@@ -8,6 +8,7 @@
 
 mod batch;
 mod database;
+mod health;
 mod idle;
 mod quarantine;
 mod rescue;
@@ -28,10 +29,12 @@ use crate::domain::time::Clock;
 use crate::telemetry::WriterMetrics;
 
 use batch::Written;
+use health::Health;
 use rescue::Rescue;
 
 pub use batch::{BatchFailure, BatchStore};
 pub use database::DatabaseStore;
+pub use health::Condition;
 pub use idle::Idle;
 
 /// Takes submissions and tells what became of them.
@@ -57,6 +60,7 @@ struct Lane {
     /// All of it.
     bytes_max: usize,
     available: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 /// The writer's threads, to be waited for at shutdown.
@@ -154,6 +158,7 @@ impl Writer {
         for (number, store) in stores.lanes.into_iter().enumerate() {
             let (sender, receiver) = mpsc::channel(limits.queue_events);
             let available = Arc::new(AtomicBool::new(true));
+            let health = Arc::new(Health::default());
             let worker = thread::Worker {
                 store,
                 queue: receiver,
@@ -162,6 +167,7 @@ impl Writer {
                 batch_bytes: limits.batch_bytes,
                 key_ttl,
                 available: available.clone(),
+                health: health.clone(),
                 clock: clock.clone(),
                 idle: idle.clone(),
                 metrics: metrics.clone(),
@@ -172,6 +178,7 @@ impl Writer {
                 bytes: Arc::new(Semaphore::new(share)),
                 bytes_max: share,
                 available,
+                health,
             });
         }
         let writer = Self {
@@ -242,6 +249,19 @@ impl Writer {
     pub fn is_available(&self) -> bool {
         self.durable.load(Ordering::Relaxed)
             && self.lanes.iter().all(|lane| lane.available.load(Ordering::Relaxed) && !lane.queue.is_closed())
+    }
+
+    /// How the lanes' last batches ended: as those of the worst lane.
+    pub fn condition(&self) -> Condition {
+        let now = self.clock.monotonic();
+        let conditions = || self.lanes.iter().map(|lane| lane.health.condition(now));
+        let worst = [Condition::Failing, Condition::Unknown].into_iter();
+        worst.into_iter().find(|one| conditions().any(|other| other == *one)).unwrap_or(Condition::Well)
+    }
+
+    /// Forgets the batches that failed: a transaction could begin now.
+    pub fn forgive(&self) {
+        self.lanes.iter().for_each(|lane| lane.health.clear());
     }
 
     /// Says whether the database keeps what it confirms. While it does not, nothing is taken.
