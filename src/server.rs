@@ -3,10 +3,12 @@
 //! Start: lock, migrate, keys, writer, listeners. Shutdown, on SIGTERM: say so in `/readyz`, stop
 //! accepting, finish the requests taken, let the writer commit what is queued, end.
 
+mod refresh;
+
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -28,7 +30,7 @@ use crate::storage::housekeeping::{Housekeeper, Journal};
 use crate::storage::lock::ServeLock;
 use crate::storage::placement::{self, Complaint};
 use crate::storage::writer::{BatchStore, DatabaseStore, Stores, Writer, WriterThreads};
-use crate::storage::{Connector, Purpose, Reader, StoreError, check_durability, database_now, migrate};
+use crate::storage::{Connector, Purpose, Reader, StoreError, database_now, migrate};
 use crate::system::ClockWatch;
 use crate::telemetry::Metrics;
 
@@ -155,7 +157,7 @@ pub async fn build_with<S: BatchStore>(
     let runtime = tokio::runtime::Handle::current();
     let reader = Reader::new(connector.clone(), config.database.pool_size, runtime.clone());
     let alone = || Reader::new(connector.clone(), 1, runtime.clone());
-    let refresh = tokio::spawn(refresh_keys(
+    let refresh = tokio::spawn(refresh::refresh_keys(
         // A connection of its own: reads must not keep a revocation waiting.
         alone(),
         loader,
@@ -233,14 +235,15 @@ impl BoundServer {
             tokio::time::timeout(WRITER_END_MAX, writer),
             tokio::time::timeout(WRITER_END_MAX, housekeeper)
         );
+        // What is committed to files that have no name is not on disk for the next start.
+        let files = match watch {
+            Some(watch) => tokio::task::spawn_blocking(move || watch.finish()).await,
+            None => Ok(Ok(())),
+        };
         if writer.is_err() {
             return Err(ServeError::WriterStuck);
         }
-        // What is committed to files that have no name is not on disk for the next start.
-        if let Some(watch) = watch {
-            let finished = tokio::task::spawn_blocking(move || watch.finish()).await;
-            finished.map_err(std::io::Error::other)?.map_err(ServeError::Files)?;
-        }
+        files.map_err(std::io::Error::other)?.map_err(ServeError::Files)?;
         tracing::info!("everything taken is on disk");
         match failed {
             Some(Ok(Err(error))) => Err(error.into()),
@@ -282,40 +285,6 @@ fn warn_of_newer(connection: &mut crate::storage::AnyConnection) -> Result<(), S
         );
     }
     Ok(())
-}
-
-async fn refresh_keys(
-    reader: Reader,
-    loader: Loader,
-    writer: Writer,
-    keyring: Arc<Keyring>,
-    clock_watch: Arc<ClockWatch>,
-    clock: Arc<dyn Clock>,
-    every: Duration,
-) {
-    let loader = Arc::new(Mutex::new(loader));
-    loop {
-        tokio::time::sleep(every).await;
-        let (loader, watch, clock) = (loader.clone(), clock_watch.clone(), clock.clone());
-        let writer = writer.clone();
-        let loaded = reader.run(move |connection| {
-            writer.set_durable(
-                check_durability(connection).inspect_err(|error| tracing::error!(%error)).is_ok(),
-            );
-            match database_now(connection)? {
-                Some(now) => watch.believe(now, clock.monotonic()),
-                None => watch.settle(),
-            }
-            // By a clock that has jumped, secrets would be left out that are still in force.
-            let now = watch.reliable_now().ok_or(StoreError::Unusable("the clock is off".to_owned()))?;
-            let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
-            loader.load(connection, now)
-        });
-        match loaded.await {
-            Ok(directory) => keyring.replace(directory),
-            Err(error) => tracing::warn!(%error, age_s = keyring.age().as_secs(), "keys could not be read"),
-        }
-    }
 }
 
 fn api_server(config: &Config, state: web::Data<AppState>) -> Result<(Server, SocketAddr), ServeError> {

@@ -9,10 +9,10 @@ pub fn run(context: &Context) -> Result<(), Failure> {
     let mut connection = Connector::new(context.config.database.clone()).connect(Purpose::Write)?;
     let applied = migrate::run(&mut connection)?;
     let unknown = migrate::unknown(&mut connection)?;
-    let mut result = json!({ "applied": applied });
-    if !unknown.is_empty() {
-        result["unknown"] = json!(unknown);
-    }
+    let result = match unknown.as_slice() {
+        [] => json!({ "applied": applied }),
+        newer => json!({ "applied": applied, "unknown": newer }),
+    };
     context.output.show(&result, || match (applied.as_slice(), unknown.as_slice()) {
         ([], []) => "The schema is up to date.".to_owned(),
         ([], newer) => format!(

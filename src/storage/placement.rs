@@ -123,7 +123,10 @@ pub fn look(database: &Path) -> std::io::Result<Option<Complaint>> {
     };
     let database = real_name(database)?;
     let magic = nix::sys::statfs::statfs(folder(&database)).map_err(std::io::Error::from)?;
-    // The words of filesystem_type's type differ in width between systems; the numbers have 32 bits.
+    #[allow(
+        clippy::useless_conversion,
+        reason = "the type differs between systems; the numbers have 32 bits"
+    )]
     let magic = i64::from(magic.filesystem_type().0) & 0xFFFF_FFFF;
     let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let mounts = String::from_utf8_lossy(&mounts);
@@ -241,12 +244,12 @@ mod tests {
         judge(&Place { database: Path::new(database), links, magic, mounts: MOUNTS })
     }
 
-    fn refused(complaint: Option<Complaint>, word: &str) {
-        assert!(matches!(&complaint, Some(Complaint::Refused(why)) if why.contains(word)), "{complaint:?}");
+    fn refused(complaint: &Option<Complaint>, word: &str) {
+        assert!(matches!(complaint, Some(Complaint::Refused(why)) if why.contains(word)), "{complaint:?}");
     }
 
-    fn warned(complaint: Option<Complaint>, word: &str) {
-        assert!(matches!(&complaint, Some(Complaint::Warned(why)) if why.contains(word)), "{complaint:?}");
+    fn warned(complaint: &Option<Complaint>, word: &str) {
+        assert!(matches!(complaint, Some(Complaint::Warned(why)) if why.contains(word)), "{complaint:?}");
     }
 
     #[test]
@@ -261,28 +264,28 @@ mod tests {
 
     #[test]
     fn several_names_are_refused() {
-        refused(judged("/srv/data/c.db", Some(2), EXT4), "hard links");
+        refused(&judged("/srv/data/c.db", Some(2), EXT4), "hard links");
     }
 
     #[test]
     fn a_file_that_is_mounted_by_itself_is_refused_and_so_is_a_log() {
-        refused(judged("/srv/one place/c.db", Some(1), EXT4), "mount the folder /srv/one place instead");
-        refused(judged("/srv/log/c.db", Some(1), EXT4), "/srv/log/c.db-wal is mounted by itself");
+        refused(&judged("/srv/one place/c.db", Some(1), EXT4), "mount the folder /srv/one place instead");
+        refused(&judged("/srv/log/c.db", Some(1), EXT4), "/srv/log/c.db-wal is mounted by itself");
         assert_eq!(judged("/srv/one place/d.db", Some(1), EXT4), None);
     }
 
     #[test]
     fn network_file_systems_are_refused_by_name() {
         for (magic, name) in NETWORK {
-            refused(judged("/srv/data/c.db", None, magic), name);
+            refused(&judged("/srv/data/c.db", None, magic), name);
         }
-        refused(judged("/srv/remote/c.db", Some(1), FUSE), "fuse.sshfs");
+        refused(&judged("/srv/remote/c.db", Some(1), FUSE), "fuse.sshfs");
     }
 
     #[test]
     fn what_may_be_safe_is_taken_with_a_warning() {
-        warned(judged("/srv/crypt/c.db", Some(1), FUSE), "fuse.gocryptfs");
-        warned(judged("/dev/shm/c.db", Some(1), 0x0102_1994), "in memory");
+        warned(&judged("/srv/crypt/c.db", Some(1), FUSE), "fuse.gocryptfs");
+        warned(&judged("/dev/shm/c.db", Some(1), 0x0102_1994), "in memory");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Held {
     path: PathBuf,
-    /// Opened with O_PATH: closing any other descriptor of the database's file would drop the locks that
+    /// Opened with `O_PATH`: closing any other descriptor of the database's file would drop the locks that
     /// SQLite holds on it in this process (POSIX locks, fcntl(2)).
     descriptor: File,
     identity: (u64, u64),

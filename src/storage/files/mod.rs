@@ -19,6 +19,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use diesel::SqliteConnection;
 
 use super::backend::Purpose;
+use super::error::Failure;
 use super::placement::{beside, real_name};
 use super::{StoreError, sqlite};
 
@@ -132,23 +133,32 @@ impl Files {
 
     /// The file shrinks by VACUUM alone, to the size that SQLite then tells.
     fn is_database_whole(&self, length: u64) -> bool {
-        is_whole(&self.database, length, || self.ask(|keeper| sqlite::size(keeper).ok()))
+        is_whole(&self.database, length, || self.ask(|keeper| sqlite::size(keeper).map(Some)))
     }
 
     /// The log shrinks when it is emptied, and then holds all pages that its index tells of.
     fn is_log_whole(&self, length: u64) -> bool {
         is_whole(&self.log, length, || {
             self.ask(|keeper| {
-                let log = sqlite::log(keeper).ok()??;
-                let page = sqlite::page_size(keeper).ok()?;
+                let Some(log) = sqlite::log(keeper)? else { return Ok(None) };
+                let page = sqlite::page_size(keeper)?;
                 let pages = u64::from(log.pages).saturating_mul(page.saturating_add(FRAME_HEAD));
-                Some(if log.pages == 0 { 0 } else { pages.saturating_add(LOG_HEAD) })
+                Ok(Some(if log.pages == 0 { 0 } else { pages.saturating_add(LOG_HEAD) }))
             })
         })
     }
 
-    fn ask<T>(&self, question: impl FnOnce(&mut SqliteConnection) -> Option<T>) -> Option<T> {
-        self.keeper.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(question)
+    /// How long a file has to be; `None` = SQLite cannot tell at this moment. What it cannot read is too short.
+    fn ask(
+        &self,
+        question: impl FnOnce(&mut SqliteConnection) -> Result<Option<u64>, StoreError>,
+    ) -> Option<u64> {
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        match keeper.as_mut().map(question)? {
+            Ok(length) => length,
+            Err(StoreError::Failed(Failure::Contended, _)) => None,
+            Err(_) => Some(u64::MAX),
+        }
     }
 
     fn part(&self, part: Part) -> &Held {
