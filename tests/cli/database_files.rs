@@ -123,8 +123,8 @@ async fn when_its_files_are_taken_away_nothing_more_is_acknowledged_and_the_next
         let shop = Shop::open().await;
         act(&shop);
         shop.is_out_of_service(name).await;
-        let (database, _) = tokio::task::block_in_place(|| shop.ends_in_error(name));
-        tokio::task::block_in_place(|| finds_everything(&database, name));
+        let (database, _) = shop.ends_in_error(name);
+        finds_everything(&database, name);
     }
 }
 
@@ -145,10 +145,8 @@ async fn what_was_acknowledged_is_safe_before_the_process_ends_even_if_it_is_kil
             eventually(name, async || holds(file, "BEFORE-4")).await;
         }
         let database = database.clone();
-        tokio::task::block_in_place(|| {
-            shop.service.kill();
-            finds_everything(&database, name);
-        });
+        shop.service.kill();
+        finds_everything(&database, name);
     }
 }
 
@@ -172,7 +170,7 @@ async fn a_database_that_comes_back_at_once_is_gone_on_with() {
     eventually("it is ready", async || shop.readiness().await.0 == 200).await;
     assert_eq!(shop.caller.post(&sale("AGAIN-2")).await.status, 202);
     let Shop { database, service, .. } = shop;
-    let (code, log) = tokio::task::block_in_place(|| service.terminate());
+    let (code, log) = service.terminate();
     assert_eq!(code, Some(0), "{log:?}");
     assert_eq!(Setup::new(&database, "").count("events"), ACKNOWLEDGED + 2);
 }
@@ -186,10 +184,10 @@ async fn another_database_in_its_place_is_not_written_and_what_was_acknowledged_
     shop.is_out_of_service("replaced").await;
     let rescued = shop.beside(".rescued-1");
     eventually("a copy is there", async || rescued.exists()).await;
-    let (database, file) = tokio::task::block_in_place(|| shop.ends_in_error("replaced"));
+    let (database, file) = shop.ends_in_error("replaced");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "another file");
     std::fs::rename(&rescued, &file).unwrap();
-    tokio::task::block_in_place(|| finds_everything(&database, "replaced"));
+    finds_everything(&database, "replaced");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,7 +198,7 @@ async fn a_database_or_a_log_that_is_cut_short_is_noticed_before_anything_is_wri
             let cut = std::fs::OpenOptions::new().write(true).open(shop.beside(suffix)).unwrap();
             cut.set_len(length).unwrap();
             shop.is_out_of_service(suffix).await;
-            tokio::task::block_in_place(|| shop.ends_in_error(suffix));
+            shop.ends_in_error(suffix);
         }
     }
 }
@@ -221,7 +219,7 @@ async fn commands_beside_the_service_that_empty_its_log_are_no_trouble() {
     let erase = ["erase", "--merchant", &merchant, "--order", "BEFORE-0", "--json"];
     run(&shop.database, &erase).done();
     shop.is_ready().await;
-    assert_eq!(tokio::task::block_in_place(|| shop.service.terminate()).0, Some(0));
+    assert_eq!(shop.service.terminate().0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -307,7 +305,7 @@ async fn a_service_whose_disk_fills_up_is_not_ready_before_it_is_full_and_still_
     assert!(free.is_some_and(|free| free.parse::<u64>().unwrap() > 0), "{metrics}");
     let doctor = finish(with_little_room(&["doctor"]));
     assert!(doctor.code == Some(1) && doctor.out.contains("are free on the database's disk"), "{doctor:?}");
-    let (code, log) = tokio::task::block_in_place(|| shop.service.terminate());
+    let (code, log) = shop.service.terminate();
     assert_eq!(code, Some(0));
     assert!(log.iter().any(|line| line.contains("everything taken is on disk")), "{log:?}");
 }
