@@ -100,7 +100,7 @@ fn remove(path: impl AsRef<Path>) {
     std::fs::remove_file(path).unwrap();
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case("the database is removed", |shop| remove(&shop.file)),
     Case("all of it is removed", |shop| ["", "-wal", "-shm"].iter().for_each(|one| remove(shop.beside(one)))),
     Case("the log is removed", |shop| remove(shop.beside("-wal"))),
@@ -114,6 +114,10 @@ const CASES: [Case; 8] = [
         std::fs::rename(shop.beside("-copy"), shop.beside("-wal")).unwrap();
     }),
     Case("the database is moved", |shop| std::fs::rename(&shop.file, shop.beside(".away")).unwrap()),
+    Case("the folder is moved", |shop| {
+        let folder = shop.file.parent().unwrap();
+        std::fs::rename(folder, folder.with_extension("away")).unwrap();
+    }),
     Case("the folder is removed", |shop| std::fs::remove_dir_all(shop.file.parent().unwrap()).unwrap()),
 ];
 

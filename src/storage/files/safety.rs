@@ -81,10 +81,8 @@ impl Files {
             }
         }
         let is_removed = self.database.is_removed();
-        // What is moved may be on its way back; where its folder has moved as well, it is safe there.
-        let is_missed = trouble == Trouble { part: Part::Database, change: Change::Gone }
-            && is_lasting
-            && folder(self.database.path()).is_dir();
+        // What is moved may be on its way back. Else the next start would begin an empty database.
+        let is_missed = trouble == Trouble { part: Part::Database, change: Change::Gone } && is_lasting;
         let wants_copy = is_removed || is_missed;
         if !wants_copy || safety.copied || !waited(&mut safety.pause) {
             return;
