@@ -3,10 +3,12 @@
 //! Start: lock, migrate, keys, writer, listeners. Shutdown, on SIGTERM: say so in `/readyz`, stop
 //! accepting, finish the requests taken, let the writer commit what is queued, end.
 
+mod refresh;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -26,10 +28,12 @@ use crate::http::{
 };
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
+use crate::storage::files::Watch;
 use crate::storage::housekeeping::{Housekeeper, Journal};
 use crate::storage::lock::ServeLock;
+use crate::storage::placement::{self, Complaint};
 use crate::storage::writer::{BatchStore, DatabaseStore, Stores, Writer, WriterThreads};
-use crate::storage::{Connector, Purpose, Reader, StoreError, check_durability, database_now, migrate};
+use crate::storage::{Connector, Purpose, Reader, StoreError, database_now, migrate};
 use crate::system::ClockWatch;
 use crate::telemetry::Metrics;
 
@@ -62,6 +66,9 @@ pub enum ServeError {
     /// The database did not let go of the writer at shutdown.
     #[error("the writer did not end in time: what it had taken was not acknowledged")]
     WriterStuck,
+    /// The database's files were taken away: the next start would not find what was acknowledged.
+    #[error("the service ends without its database's files: {0}")]
+    Files(String),
     /// Threads could not be started, or a listener failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -82,6 +89,7 @@ pub struct BoundServer {
     state: web::Data<AppState>,
     writer_threads: WriterThreads,
     housekeeper: Housekeeper,
+    watch: Option<Arc<Watch>>,
     _lock: Option<ServeLock>,
 }
 
@@ -110,8 +118,14 @@ pub async fn build_with<S: BatchStore>(
     stores: impl FnOnce(&Connector) -> Result<Stores<S>, StoreError>,
 ) -> Result<BoundServer, ServeError> {
     let Dependencies { clock, entropy, master_key } = dependencies;
-    let connector = Connector::new(config.database.clone());
+    let mut connector = Connector::new(config.database.clone());
     let lock = config.database.url.sqlite_path().map(ServeLock::take).transpose()?;
+    let files = connector.hold_files()?;
+    if let Some(path) = config.database.url.sqlite_path()
+        && let Some(Complaint::Warned(why)) = placement::look(path)?
+    {
+        tracing::warn!(why, "the database lies at a place that may lose it");
+    }
     let clock_watch = Arc::new(ClockWatch::new(clock.clone()));
     let mut loader = Loader::new(master_key.clone(), entropy.as_ref());
     let directory = {
@@ -126,7 +140,11 @@ pub async fn build_with<S: BatchStore>(
     tracing::info!(database = %config.database.url, keys = directory.len(), "database is ready");
     let stale_after = Duration::from_secs(config.keys.stale_s);
     let keyring = Arc::new(Keyring::new(directory, stale_after, clock.clone()));
-    let metrics = Arc::new(Metrics::new());
+    let mut metrics = Metrics::new();
+    let watch =
+        files.map(|files| Watch::start(files, config.database.disk_free_min_bytes, metrics.add_disk()));
+    let watch = watch.transpose()?.map(Arc::new);
+    let metrics = Arc::new(metrics);
     let (writer, writer_threads) =
         Writer::start(stores(&connector)?, &config.ingest, &config.idempotency, &clock, &metrics.writer)?;
     let (journal, housekeeper) = Journal::start(
@@ -142,7 +160,7 @@ pub async fn build_with<S: BatchStore>(
     let runtime = tokio::runtime::Handle::current();
     let reader = Reader::new(connector.clone(), config.database.pool_size, runtime.clone());
     let alone = || Reader::new(connector.clone(), 1, runtime.clone());
-    let refresh = tokio::spawn(refresh_keys(
+    let refresh = tokio::spawn(refresh::refresh_keys(
         // A connection of its own: reads must not keep a revocation waiting.
         alone(),
         loader,
@@ -157,6 +175,7 @@ pub async fn build_with<S: BatchStore>(
     let state = web::Data::new(AppState {
         ingest: Ingest { writer, reader, keyring, clock, entropy, signing },
         pulse: alone(),
+        watch: watch.clone(),
         clock_watch,
         metrics,
         description: Description::new(&limits),
@@ -188,6 +207,7 @@ pub async fn build_with<S: BatchStore>(
         state,
         writer_threads,
         housekeeper,
+        watch,
         _lock: lock,
     })
 }
@@ -195,7 +215,7 @@ pub async fn build_with<S: BatchStore>(
 impl BoundServer {
     /// Runs until `shutdown` completes, then finishes what was taken.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { api, admin, refresh, state, writer_threads, housekeeper, _lock, .. } = self;
+        let Self { api, admin, refresh, state, writer_threads, housekeeper, watch, _lock, .. } = self;
         let (api_handle, admin_handle) = (api.handle(), admin.handle());
         let mut api = tokio::spawn(api);
         let mut admin = tokio::spawn(admin);
@@ -225,9 +245,15 @@ impl BoundServer {
             tokio::time::timeout(WRITER_END_MAX, writer),
             tokio::time::timeout(WRITER_END_MAX, housekeeper)
         );
+        // What is committed to files that have no name is not on disk for the next start.
+        let files = match watch {
+            Some(watch) => tokio::task::spawn_blocking(move || watch.finish()).await,
+            None => Ok(Ok(())),
+        };
         if writer.is_err() {
             return Err(ServeError::WriterStuck);
         }
+        files.map_err(std::io::Error::other)?.map_err(ServeError::Files)?;
         tracing::info!("everything taken is on disk");
         match failed {
             Some(Ok(Err(error))) => Err(error.into()),
@@ -250,8 +276,9 @@ fn prepare_schema(
         for name in migrate::run(connection)? {
             tracing::info!(name, "migrated");
         }
-        return Ok(());
+        return warn_of_newer(connection);
     }
+    warn_of_newer(connection)?;
     match migrate::pending(connection)?.as_slice() {
         [] => Ok(()),
         names => Err(StoreError::Unusable(format!(
@@ -262,38 +289,17 @@ fn prepare_schema(
     }
 }
 
-async fn refresh_keys(
-    reader: Reader,
-    loader: Loader,
-    writer: Writer,
-    keyring: Arc<Keyring>,
-    clock_watch: Arc<ClockWatch>,
-    clock: Arc<dyn Clock>,
-    every: Duration,
-) {
-    let loader = Arc::new(Mutex::new(loader));
-    loop {
-        tokio::time::sleep(every).await;
-        let (loader, watch, clock) = (loader.clone(), clock_watch.clone(), clock.clone());
-        let writer = writer.clone();
-        let loaded = reader.run(move |connection| {
-            writer.set_durable(
-                check_durability(connection).inspect_err(|error| tracing::error!(%error)).is_ok(),
-            );
-            match database_now(connection)? {
-                Some(now) => watch.believe(now, clock.monotonic()),
-                None => watch.settle(),
-            }
-            // By a clock that has jumped, secrets would be left out that are still in force.
-            let now = watch.reliable_now().ok_or(StoreError::Unusable("the clock is off".to_owned()))?;
-            let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
-            loader.load(connection, now)
-        });
-        match loaded.await {
-            Ok(directory) => keyring.replace(directory),
-            Err(error) => tracing::warn!(%error, age_s = keyring.age().as_secs(), "keys could not be read"),
-        }
+/// While instances are replaced one by one the version before runs on the new schema (migrations/README.md).
+fn warn_of_newer(connection: &mut crate::storage::AnyConnection) -> Result<(), StoreError> {
+    let unknown = migrate::unknown(connection)?;
+    if !unknown.is_empty() {
+        tracing::warn!(
+            unknown = unknown.join(", "),
+            "the database's schema is newer than this version: that is right while instances are replaced by the next \
+             version, and else not: start the newer version"
+        );
     }
+    Ok(())
 }
 
 fn api_server(config: &Config, state: web::Data<AppState>) -> Result<(Server, SocketAddr), ServeError> {

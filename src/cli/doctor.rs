@@ -9,7 +9,9 @@ use super::{Context, Failure};
 use crate::domain::quota::Level;
 use crate::domain::vault::MasterKeyRing;
 use crate::keyring::{Loader, load_master_key};
+use crate::storage::disk::Free;
 use crate::storage::merchants::{self, Account};
+use crate::storage::placement::{self, Complaint};
 use crate::storage::{
     AnyConnection, Connector, Link, Purpose, StoreError, database_now, link, migrate, usage,
 };
@@ -49,7 +51,7 @@ pub fn run(context: &Context) -> Result<(), Failure> {
         let link = link(&mut connection).map_err(|error| error.to_string()).transpose();
         checks.extend(link.map(|link| Check::new("connection", link.map(|link| encryption(&link)))));
         let migrations = Check::new("migrations", migrations(&mut connection));
-        let migrated = migrations.ok;
+        let migrated = migrate::pending(&mut connection).is_ok_and(|pending| pending.is_empty());
         checks.push(migrations);
         checks.push(Check::new("clock", clock(context, &mut connection)));
         if let Ok(ring) = master_key
@@ -111,6 +113,14 @@ fn encryption(link: &Link) -> String {
 }
 
 fn migrations(connection: &mut AnyConnection) -> Result<String, String> {
+    let unknown = migrate::unknown(connection).map_err(|error| error.to_string())?;
+    if !unknown.is_empty() {
+        return Err(format!(
+            "the schema is newer than this version: unknown migrations {}. Run the version that made them; this one may \
+             only stay while instances are being replaced",
+            unknown.join(", ")
+        ));
+    }
     match migrate::pending(connection).map_err(|error| error.to_string())?.as_slice() {
         [] => Ok(format!("all {} applied", migrate::count())),
         names => Err(format!("{} pending: run `conversiond migrate`", names.join(", "))),
@@ -160,19 +170,25 @@ enum DatabaseFile {
     None,
 }
 
-/// A network file system does not keep SQLite's locks; a full disk keeps nothing.
+/// Where SQLite's file lies, and how much room there is.
 fn sqlite_file(context: &Context) -> DatabaseFile {
     let Some(path) = context.config.database.url.sqlite_path().filter(|path| path.exists()) else {
         return DatabaseFile::None;
     };
-    let Ok(stat) = nix::sys::statvfs::statvfs(path) else {
-        return DatabaseFile::There(Err(format!("{}: its file system cannot be read", path.display())));
+    let unreadable = |error: std::io::Error| format!("{}: cannot look at its place: {error}", path.display());
+    let place = match placement::look(path).map_err(unreadable) {
+        Err(why) | Ok(Some(Complaint::Refused(why))) => return DatabaseFile::There(Err(why)),
+        Ok(Some(Complaint::Warned(why))) => why,
+        Ok(None) => "keep it on a local disk, never on a network one".to_owned(),
     };
-    let free = stat.blocks_available().saturating_mul(stat.fragment_size()) >> 20;
-    if free < 1_024 {
-        return DatabaseFile::There(Err(format!("only {free} MiB are free for {}", path.display())));
-    }
-    DatabaseFile::There(Ok(format!("{free} MiB are free; keep it on a local disk, never on a network one")))
+    let free = match Free::at(path).map_err(unreadable) {
+        Err(why) => return DatabaseFile::There(Err(why)),
+        Ok(free) => free,
+    };
+    DatabaseFile::There(match free.complaint(context.config.database.disk_free_min_bytes) {
+        Some(why) => Err(why),
+        None => Ok(format!("{} MiB are free; {place}", free.bytes >> 20)),
+    })
 }
 
 #[cfg(test)]

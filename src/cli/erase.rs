@@ -34,7 +34,8 @@ impl Erase {
         telemetry::init_logging(&context.config.telemetry)?;
         let modes = self.mode.map_or_else(|| vec![Mode::Live, Mode::Test], |mode| vec![mode]);
         let order = Order { merchant, modes: &modes, order: self.order.as_str() };
-        let log = Connector::new(context.config.database.clone()).checkpoints();
+        let connector = Connector::new(context.config.database.clone());
+        let log = connector.checkpoints();
         let erased = erasure::erase(&mut connection, log, &order, context.now())
             .map_err(|error| format!("{error}; what is done stays done: run it again"))?;
         let receipt = erased.ok_or_else(|| {
@@ -53,7 +54,7 @@ impl Erase {
             idempotency_keys = receipt.keys,
             "an order's personal data is erased"
         );
-        context.output.show(&as_json(&order, &receipt), || as_text(&order, &receipt))
+        context.output.show(&as_json(&order, &receipt), || as_text(&order, &receipt, connector.is_shared()))
     }
 }
 
@@ -85,10 +86,19 @@ fn as_json(order: &Order<'_>, receipt: &Receipt) -> Value {
 const LOG_LEFT: &str = " SQLite's write-ahead log was in use and still has it, until it is written over: erase again \
      to empty it.";
 
-fn as_text(order: &Order<'_>, receipt: &Receipt) -> String {
+/// PostgreSQL writes a changed row anew. The place of what was there is given to other rows by VACUUM, and
+/// to the system by VACUUM FULL alone.
+const OLD_ROWS: &str = " PostgreSQL's files and its WAL still have it, after a plain VACUUM as well: VACUUM FULL or pg_repack \
+     on events, order_statuses, attempts and idempotency_keys takes it from the files.";
+
+fn as_text(order: &Order<'_>, receipt: &Receipt, is_postgres: bool) -> String {
     let (events, statuses) = (receipt.events_known, receipt.statuses_known);
     let whose = format!("order {} of {}, {}", order.order, order.merchant, named(order.modes));
-    let log = if receipt.log_left { LOG_LEFT } else { "" };
+    let log = match (receipt.log_left, is_postgres) {
+        (true, _) => LOG_LEFT,
+        (false, true) => OLD_ROWS,
+        (false, false) => "",
+    };
     if receipt.is_empty() {
         return format!(
             "Nothing is left to erase of {whose}: {events} events and {statuses} order statuses are without \

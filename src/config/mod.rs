@@ -85,6 +85,7 @@ pub struct Database {
     pub prepared_statements: bool,
     pub checkpoint_pages: u32,
     pub log_pages_max: u32,
+    pub disk_free_min_bytes: u64,
 }
 
 /// `[ingest]`
@@ -323,6 +324,7 @@ impl Config {
         within("database.checkpoint_pages", self.database.checkpoint_pages.into(), 100, 100_000)?;
         let pages = (self.database.checkpoint_pages, self.database.log_pages_max);
         within("database.log_pages_max", pages.1.into(), pages.0.into(), 10_000_000)?;
+        within("database.disk_free_min_bytes", self.database.disk_free_min_bytes.into(), 0, 1 << 50)?;
         within("database.connect_timeout_s", self.database.connect_timeout_s.into(), 1, 60)?;
         within("ingest.queue_events", number(self.ingest.queue_events), 1, 1 << 20)?;
         within("ingest.queue_bytes", number(self.ingest.queue_bytes), 1 << 20, 1 << 31)?;

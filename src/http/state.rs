@@ -20,6 +20,7 @@ use crate::domain::seen_signatures::SeenSignatures;
 use crate::domain::signature::Forms;
 use crate::ingest::Ingest;
 use crate::storage::Reader;
+use crate::storage::files::Watch;
 use crate::system::ClockWatch;
 use crate::telemetry::Metrics;
 
@@ -30,6 +31,8 @@ pub struct AppState {
     /// Asks whether the database is there, on a connection of its own: others may all be busy, and must
     /// not be taken for it.
     pub pulse: Reader,
+    /// Looks after SQLite's files and the room on their disk.
+    pub watch: Option<Arc<Watch>>,
     /// Whether our own clock can be believed.
     pub clock_watch: Arc<ClockWatch>,
     /// Takes refused attempts.

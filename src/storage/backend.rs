@@ -8,6 +8,7 @@ use diesel::RunQueryDsl as _;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::checkpoints::{Checkpoints, Known};
+use super::files::Files;
 use super::log_gate::LogGate;
 use super::postgres::Link;
 use super::{AnyConnection, StoreError, log, postgres, sqlite};
@@ -40,6 +41,8 @@ pub struct Connector {
     settings: Arc<Database>,
     /// What is known of SQLite's log.
     log: Arc<Known>,
+    /// SQLite's files, beside a running service.
+    files: Option<Arc<Files>>,
 }
 
 /// What a connection is for.
@@ -60,7 +63,27 @@ impl Connector {
     /// its clones.
     pub fn new(settings: Database) -> Self {
         let log = Arc::new(Known::behind(LogGate::new(settings.log_pages_max)));
-        Self { settings: Arc::new(settings), log }
+        Self { settings: Arc::new(settings), log, files: None }
+    }
+
+    /// Takes hold of SQLite's files, for as long as the service runs: from now on only these are opened and
+    /// written, and none is made.
+    ///
+    /// # Errors
+    /// As of [`Files::open`].
+    pub fn hold_files(&mut self) -> Result<Option<Arc<Files>>, StoreError> {
+        if let Some(path) = self.settings.url.sqlite_path() {
+            self.files = Some(Arc::new(Files::open(path)?));
+        }
+        Ok(self.files.clone())
+    }
+
+    /// Whether the database's files are in their places, as far as that is known.
+    ///
+    /// # Errors
+    /// As of [`Files::verify`].
+    pub(super) fn verify_files(&self) -> Result<(), StoreError> {
+        self.files.as_ref().map_or(Ok(()), |files| files.verify())
     }
 
     /// `[database]`.
@@ -95,7 +118,9 @@ impl Connector {
     /// settings would break the promise that an answer means on disk.
     pub fn connect(&self, purpose: Purpose) -> Result<AnyConnection, StoreError> {
         match &self.settings.url {
-            DatabaseUrl::Sqlite(path) => sqlite::connect(path, purpose).map(AnyConnection::Sqlite),
+            DatabaseUrl::Sqlite(path) => {
+                sqlite::connect(path, purpose, self.files.as_deref()).map(AnyConnection::Sqlite)
+            }
             DatabaseUrl::Postgres(url) => postgres::connect(url, &self.settings).map(AnyConnection::Postgres),
         }
     }
@@ -105,7 +130,8 @@ impl Connector {
     /// What copies the database's log into its file, for a connection that writes: only SQLite's needs it.
     pub fn checkpoints(&self) -> Option<Checkpoints> {
         let path = self.settings.url.sqlite_path()?;
-        Some(Checkpoints::new(path, self.settings.checkpoint_pages, Arc::clone(&self.log)))
+        let log = Arc::clone(&self.log);
+        Some(Checkpoints::new(path, self.settings.checkpoint_pages, log).beside(self.files.clone()))
     }
 }
 
@@ -228,6 +254,15 @@ pub fn link(connection: &mut AnyConnection) -> Result<Option<Link>, StoreError> 
     match connection {
         AnyConnection::Postgres(c) => postgres::link(c).map(Some),
         AnyConnection::Sqlite(_) => Ok(None),
+    }
+}
+
+/// Whether a transaction that writes could begin now, where one at a time can; else whether the database
+/// is there.
+pub fn may_write(connection: &mut AnyConnection) -> Result<bool, StoreError> {
+    match connection {
+        AnyConnection::Sqlite(c) => sqlite::may_write(c),
+        AnyConnection::Postgres(_) => ping(connection).map(|()| true),
     }
 }
 

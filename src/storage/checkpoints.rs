@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use diesel::SqliteConnection;
 
 use super::error::Failure;
+use super::files::Files;
 use super::log_gate::LogGate;
 use super::{AnyConnection, Purpose, StoreError, log, sqlite};
 
@@ -31,6 +32,8 @@ pub struct Checkpoints {
     /// How many events and statuses there may be until it is looked at.
     left: usize,
     known: Arc<Known>,
+    /// The files, beside a running service.
+    files: Option<Arc<Files>>,
 }
 
 /// What all that write in this process know of the log. One at a time copies it or brings it in order, and
@@ -88,7 +91,12 @@ impl Known {
 impl Checkpoints {
     /// For the log of a database that is copied at so many pages.
     pub fn new(database: &Path, pages: u32, known: Arc<Known>) -> Self {
-        Self { database: database.to_owned(), pages, left: LOOK_EVERY, known }
+        Self { database: database.to_owned(), pages, left: LOOK_EVERY, known, files: None }
+    }
+
+    /// The same beside a running service, which has these files open.
+    pub fn beside(self, files: Option<Arc<Files>>) -> Self {
+        Self { files, ..self }
     }
 
     /// So many more events and statuses are committed.
@@ -109,6 +117,9 @@ impl Checkpoints {
     /// The disk is full or failing still: nothing may be committed.
     pub fn proceed(&mut self, connection: &mut AnyConnection) -> Result<(), StoreError> {
         let AnyConnection::Sqlite(sqlite) = connection else { return Ok(()) };
+        if let Some(files) = &self.files {
+            files.verify()?;
+        }
         let known = Arc::clone(&self.known);
         let mut state = known.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Not past a hole that is still in the log.
@@ -158,7 +169,10 @@ impl Checkpoints {
     ) -> Result<(), StoreError> {
         let watch = match watch {
             Some(watch) => watch,
-            none => none.insert(sqlite::connect(&self.database, Purpose::Read)?),
+            none => {
+                let files = self.files.as_deref();
+                none.insert(sqlite::connect(&self.database, Purpose::Read, files)?)
+            }
         };
         connection.write(|connection| {
             log::settle(&self.database).map_err(|error| self.failed(&error))?;

@@ -84,6 +84,15 @@ fn missing<DB: diesel::backend::Backend>(
     Ok(names)
 }
 
+/// The migrations that were applied to the database, and that this binary does not have: its schema is newer.
+pub fn unknown(connection: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+    let mut unknown: Vec<String> = applied(connection)?.into_iter().collect();
+    let own = MigrationSource::<diesel::sqlite::Sqlite>::migrations(&SQLITE).map_err(failed)?;
+    unknown.retain(|version| own.iter().all(|one| one.name().version().to_string() != *version));
+    unknown.sort();
+    Ok(unknown)
+}
+
 /// Undoes the last migration: for the tests of the migrations.
 pub fn revert_last(connection: &mut AnyConnection) -> Result<(), StoreError> {
     let reverted = match connection {

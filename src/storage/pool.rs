@@ -178,6 +178,19 @@ impl Reader {
         Ok(Turn { _pass: Some(pass), _permits: permits, _read: Some(read) })
     }
 
+    /// Whether a transaction that writes could begin now.
+    ///
+    /// # Errors
+    /// As of [`Self::run`].
+    pub async fn may_write(&self) -> Result<bool, StoreError> {
+        let turn = async {
+            let permit = acquire(&self.permits).await?;
+            Ok(Turn { _pass: Some(self.connector.gate().pass_by()), _permits: vec![permit], _read: None })
+        };
+        let look = |Self { pool, .. }: Self| super::backend::may_write(&mut *pooled(&pool)?);
+        self.patiently(self.in_turn(turn, look)).await
+    }
+
     /// A database that hangs says nothing, not even that it is gone. The query keeps its connection until
     /// it notices that nobody waits for it any more.
     async fn patiently<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {

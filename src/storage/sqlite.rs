@@ -12,7 +12,8 @@ use diesel::{Connection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnec
 use super::StoreError;
 use super::backend::Purpose;
 use super::error::Failure;
-use super::{folder, time_limit};
+use super::files::Files;
+use super::{folder, placement, time_limit};
 
 /// Versions before it can lose committed transactions in WAL mode (the "WAL-reset" race).
 const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -39,22 +40,29 @@ const SETTINGS: [&str; 9] = [
 const LOCKED_TRIES: u32 = 250;
 const LOCKED_PAUSE: Duration = Duration::from_millis(20);
 
-/// Opens the file, which is made if need be, with its folder.
-pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreError> {
+/// Opens the database. Beside a running service's `files` only those are opened; else the database is
+/// made if need be, with its folder.
+pub fn connect(path: &Path, purpose: Purpose, files: Option<&Files>) -> Result<SqliteConnection, StoreError> {
     let shown = path.display();
-    folder::make_for(path)
-        .map_err(|error| StoreError::Unusable(format!("cannot make the folder of {shown}: {error}")))?;
     let text =
         path.to_str().ok_or_else(|| StoreError::Unusable(format!("{shown}: the path is not UTF-8")))?;
-    // SQLite would make it readable for all; its -wal and -shm files take over the file's mode.
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(StoreError::Unusable(format!("cannot make {shown}: {error}")));
+    let establish = |url: &str| {
+        SqliteConnection::establish(url)
+            .map_err(|error| StoreError::Unavailable(format!("cannot open {shown}: {error}")))
+    };
+    let mut connection = match files {
+        Some(files) => {
+            files.verify()?;
+            let connection = establish(&existing(text))?;
+            // Nothing is read or written by then: another file that has come there is left as it is.
+            files.verify()?;
+            connection
         }
-        _ => {}
-    }
-    let mut connection = SqliteConnection::establish(text)
-        .map_err(|error| StoreError::Unavailable(format!("cannot open {shown}: {error}")))?;
+        None => {
+            make(path)?;
+            establish(text)?
+        }
+    };
     for setting in SETTINGS {
         patiently(|| connection.batch_execute(setting))?;
     }
@@ -78,6 +86,36 @@ pub fn connect(path: &Path, purpose: Purpose) -> Result<SqliteConnection, StoreE
         connection.batch_execute("PRAGMA synchronous = NORMAL")?;
     }
     Ok(connection)
+}
+
+/// The URL of a file that must be there (<https://www.sqlite.org/uri.html>).
+fn existing(path: &str) -> String {
+    let mut url = String::from("file:");
+    for letter in path.chars() {
+        match letter {
+            '%' => url.push_str("%25"),
+            '?' => url.push_str("%3f"),
+            '#' => url.push_str("%23"),
+            other => url.push(other),
+        }
+    }
+    url.push_str("?mode=rw");
+    url
+}
+
+/// Makes the file, and its folder, where they are missing and may lie.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let shown = path.display();
+    folder::make_for(path)
+        .map_err(|error| StoreError::Unusable(format!("cannot make the folder of {shown}: {error}")))?;
+    placement::check(path)?;
+    // SQLite would make it readable for all; its -wal and -shm files take over the file's mode.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            Err(StoreError::Unusable(format!("cannot make {shown}: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Two that turn a new file to WAL at once would wait for each other, so SQLite tells one of them
@@ -135,6 +173,58 @@ pub fn log(connection: &mut SqliteConnection) -> Result<Option<Log>, StoreError>
 pub fn copy_log(connection: &mut SqliteConnection) -> Result<Option<Log>, StoreError> {
     let found: Checkpoint = sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result(connection)?;
     Ok(found.log())
+}
+
+/// How long the database is, log included, in bytes.
+///
+/// # Errors
+/// The database's.
+pub fn size(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    number(connection, "SELECT page_count * page_size AS value FROM pragma_page_count, pragma_page_size")
+}
+
+/// How long a page is, in bytes.
+///
+/// # Errors
+/// The database's.
+pub fn page_size(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    number(connection, "SELECT page_size AS value FROM pragma_page_size")
+}
+
+fn number(connection: &mut SqliteConnection, query: &str) -> Result<u64, StoreError> {
+    #[derive(QueryableByName)]
+    struct Found {
+        #[diesel(sql_type = sql_types::BigInt)]
+        value: i64,
+    }
+    let found: Found = sql_query(query).get_result(connection)?;
+    Ok(u64::try_from(found.value).unwrap_or(0))
+}
+
+/// Writes all that the database holds, log included, to a file that is empty.
+///
+/// # Errors
+/// The database's.
+pub fn copy_to(connection: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
+    let file = file.to_str().ok_or_else(|| StoreError::Unusable("the path is not UTF-8".to_owned()))?;
+    sql_query("VACUUM INTO ?").bind::<sql_types::Text, _>(file).execute(connection)?;
+    Ok(())
+}
+
+/// Whether a transaction that writes could begin now. It waits for nobody.
+///
+/// # Errors
+/// The database's.
+pub fn may_write(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    connection.batch_execute("PRAGMA busy_timeout = 0; PRAGMA query_only = OFF")?;
+    let begun = connection.batch_execute("BEGIN IMMEDIATE; ROLLBACK");
+    connection.batch_execute("PRAGMA query_only = ON")?;
+    connection.batch_execute(BUSY_TIMEOUT)?;
+    match begun {
+        Ok(()) => Ok(true),
+        Err(error) if Failure::of(&error) == Failure::Contended => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes a page at the log's end, in the open transaction, so that it is copied into the file once more.

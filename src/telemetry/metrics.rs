@@ -41,6 +41,8 @@ pub struct RefusedLabels {
     /// `merchant_bodies`, `merchant_wait`: this merchant's share.
     pub reason: &'static str,
 }
+/// How many bytes are free.
+pub type FreeBytes = Gauge;
 
 /// Everything the service counts.
 pub struct Metrics {
@@ -180,6 +182,14 @@ impl Metrics {
             pool_idle,
             key_age_seconds,
         }
+    }
+
+    /// Adds the figure of the room on the database's disk, where that is this machine's.
+    pub fn add_disk(&mut self) -> FreeBytes {
+        let free = FreeBytes::default();
+        let help = "Room on the disk of the database's files";
+        self.registry.register_with_unit("disk_free", help, Unit::Bytes, free.clone());
+        free
     }
 
     /// The exposition text, with the figures that are read at the time.

@@ -5,5 +5,5 @@ mod metrics;
 
 pub use logging::init as init_logging;
 pub use metrics::{
-    DropLabels, JournalMetrics, LaneLabels, Metrics, OutcomeLabels, RefusedLabels, WriterMetrics,
+    DropLabels, FreeBytes, JournalMetrics, LaneLabels, Metrics, OutcomeLabels, RefusedLabels, WriterMetrics,
 };

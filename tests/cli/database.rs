@@ -4,9 +4,10 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::shell::{backends, finish, run};
+use crate::shell::{self, backends, finish, run};
 use crate::support::process::{command, run_json};
-use crate::support::{Backend, TestDatabase};
+use crate::support::service::Setup;
+use crate::support::{Backend, TestDatabase, on_both_databases};
 
 fn check(report: &Value, name: &str) -> Value {
     let checks = report["checks"].as_array().unwrap();
@@ -143,4 +144,25 @@ fn doctor_complains_about_a_file_that_is_no_database() {
     let failed: Vec<&Value> =
         report["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false).collect();
     assert!(failed[0]["says"].as_str().unwrap().contains("not a database"), "{report}");
+}
+
+on_both_databases! {
+    async fn a_schema_that_is_newer_is_served_with_a_warning_and_told_by_doctor_and_migrate(backend: Backend) {
+        let database = backend.database();
+        shell::run(&database, &["key", "create", "--operator"]).done();
+        shell::run(&database, &["doctor"]).done();
+        let applied = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231235959')";
+        Setup::new(&database, "").execute(applied);
+        let ran = shell::run(&database, &["doctor"]);
+        assert!(ran.code == Some(1) && ran.out.contains("newer than this version: unknown migrations 29991231235959"), "{ran:?}");
+        assert!(ran.out.contains("every secret opens"), "{ran:?}");
+        let migrated = shell::run(&database, &["migrate", "--json"]).done().json();
+        assert_eq!(migrated, json!({"applied": [], "unknown": ["29991231235959"]}));
+        assert!(shell::run(&database, &["migrate"]).done().out.contains("newer than this version"));
+        let mut serve = command(&database, &["serve"]);
+        // It ends by itself once it has said so.
+        serve.env("CONVERSIOND__ADMIN__LISTEN", "203.0.113.1:1");
+        let refused = finish(serve);
+        assert!(refused.err.contains("schema is newer") && refused.err.contains("29991231235959"), "{refused:?}");
+    }
 }

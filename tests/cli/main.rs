@@ -13,6 +13,7 @@ mod support;
 
 mod attempts;
 mod database;
+mod database_files;
 mod diagnose;
 mod erase;
 mod explain;

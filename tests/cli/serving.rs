@@ -144,9 +144,10 @@ on_both_databases! {
         health(&database, &admin).failed_saying(&["no answer from 127.0.0.1:"]);
     }
 
-    async fn a_service_that_is_asked_to_end_exits_0_on_both_signals(backend: Backend) {
-        for signal in [Signal::SIGTERM, Signal::SIGINT] {
-            let mut service = ServeProcess::start(&backend.database());
+    async fn a_service_that_is_asked_to_end_exits_0_by_whichever_signal(backend: Backend) {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+            let database = backend.database();
+            let mut service = ServeProcess::start(&database);
             service.signal(signal);
             let (code, log) = service.wait();
             assert_eq!(code, Some(0), "{}", log.join("\n"));

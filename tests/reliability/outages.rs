@@ -99,3 +99,29 @@ async fn a_row_that_somebody_else_has_locked_holds_up_nobody_else() {
     holder.batch_execute("ROLLBACK").unwrap();
     assert_eq!(service.caller.post(&event("O-locked")).await.word(), "DUPLICATE");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_somebody_else_holds_the_write_lock_the_service_is_not_ready_and_it_is_again_without_callbacks()
+{
+    let database = Backend::Sqlite.database();
+    let service = Service::start_with(database.clone(), "[ingest]\nanswer_timeout_s = 6\n").await;
+    let event = json!({"externalOrderId": "O-1", "amount": "1", "currency": "USD"});
+    let mut other = Connector::new(database.config("").database).connect(Purpose::Write).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(service.caller.post(&event).await.word(), "storage_unavailable");
+    eventually("it is not ready", async || {
+        let (status, text) = service.admin("/readyz").await;
+        status == 503 && text.contains("nothing could be written")
+    })
+    .await;
+    // The lock is still held after the last callback has long been told.
+    eventually("it is tried", async || {
+        let (status, text) = service.admin("/readyz").await;
+        assert_eq!(status, 503, "{text}");
+        text.contains("locked by somebody else")
+    })
+    .await;
+    other.batch_execute("ROLLBACK").unwrap();
+    eventually("it is ready again", async || service.admin("/readyz").await.0 == 200).await;
+    assert_eq!(service.caller.post(&event).await.status, 202);
+}

@@ -16,6 +16,7 @@ mod clicks;
 mod earlier_schema;
 mod events;
 mod exports;
+mod files;
 mod keys_one_by_one;
 mod migrations;
 mod rescue_lane;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::state::AppState;
 use crate::storage::StoreError;
+use crate::storage::writer::Condition;
 
 /// How long a dependency may take to answer before it counts as down.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,6 +27,8 @@ struct Readiness {
 struct Checks {
     database: String,
     writer: String,
+    files: String,
+    disk: String,
     keys: String,
     clock: String,
     draining: String,
@@ -35,11 +38,9 @@ struct Checks {
 pub async fn readyz(state: web::Data<AppState>) -> HttpResponse {
     let checks = Checks {
         database: verdict(database(&state).await),
-        writer: verdict(if state.ingest.writer.is_available() {
-            Ok(())
-        } else {
-            Err("no connection to write with".to_owned())
-        }),
+        writer: verdict(writer(&state).await),
+        files: verdict(state.watch.as_ref().and_then(|watch| watch.files()).map_or(Ok(()), Err)),
+        disk: verdict(state.watch.as_ref().and_then(|watch| watch.disk()).map_or(Ok(()), Err)),
         keys: verdict(state.ingest.keyring.current().map(|_| ()).map_err(|error| error.to_string())),
         clock: verdict(if state.clock_watch.is_reliable() {
             Ok(())
@@ -48,8 +49,8 @@ pub async fn readyz(state: web::Data<AppState>) -> HttpResponse {
         }),
         draining: verdict(if state.is_draining() { Err("shutting down".to_owned()) } else { Ok(()) }),
     };
-    let all = [&checks.database, &checks.writer, &checks.keys, &checks.clock, &checks.draining];
-    if all.into_iter().all(|check| check == OK) {
+    let Checks { database, writer, files, disk, keys, clock, draining } = &checks;
+    if [database, writer, files, disk, keys, clock, draining].into_iter().all(|check| check == OK) {
         HttpResponse::Ok().json(Readiness { status: "ready", checks })
     } else {
         HttpResponse::ServiceUnavailable().json(Readiness { status: "not ready", checks })
@@ -69,6 +70,26 @@ const OK: &str = "ok";
 
 fn verdict(check: Result<(), String>) -> String {
     check.err().unwrap_or_else(|| OK.to_owned())
+}
+
+/// Reads may work while nothing can be written: somebody else may hold the write lock.
+async fn writer(state: &AppState) -> Result<(), String> {
+    let writer = &state.ingest.writer;
+    if !writer.is_available() {
+        return Err("no connection to write with, or the database would not keep what it confirms".to_owned());
+    }
+    match writer.condition() {
+        Condition::Well => Ok(()),
+        Condition::Failing => Err("nothing could be written for some seconds".to_owned()),
+        Condition::Unknown => match tokio::time::timeout(CHECK_TIMEOUT, state.pulse.may_write()).await {
+            Ok(Ok(true)) => {
+                writer.forgive();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Ok(false)) | Err(_) => Err("the database is locked by somebody else".to_owned()),
+        },
+    }
 }
 
 async fn database(state: &AppState) -> Result<(), String> {

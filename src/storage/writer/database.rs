@@ -89,6 +89,11 @@ impl BatchStore for DatabaseStore {
             Ok(result) => result.map_err(BatchFailure::from),
             Err(_) => Err(BatchFailure::Refused("a panic while writing".to_owned())),
         };
+        // What went into files that have no name any more is lost with this process.
+        let written = written.and_then(|outcomes| match self.connector.verify_files() {
+            Ok(()) => Ok(outcomes),
+            Err(error) => Err(BatchFailure::Exhausted(error.to_string())),
+        });
         if let Some(checkpoints) = &mut self.checkpoints {
             match &written {
                 Ok(_) => checkpoints.committed(batch.iter().map(Submission::len).sum()),

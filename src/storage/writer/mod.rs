@@ -9,6 +9,7 @@
 mod batch;
 mod database;
 mod fair;
+mod health;
 mod idle;
 mod quarantine;
 mod queue;
@@ -29,11 +30,13 @@ use crate::domain::time::Clock;
 use crate::telemetry::WriterMetrics;
 
 use batch::Written;
+use health::Health;
 use queue::Held;
 use rescue::Rescue;
 
 pub use batch::{BatchFailure, BatchStore};
 pub use database::DatabaseStore;
+pub use health::Condition;
 pub use idle::Idle;
 pub use queue::{LaneQueue, Ready};
 
@@ -55,6 +58,7 @@ pub struct Writer {
 struct Lane {
     queue: queue::Sender,
     available: Arc<AtomicBool>,
+    health: Arc<Health>,
 }
 
 /// The writer's threads, to be waited for at shutdown.
@@ -158,18 +162,20 @@ impl Writer {
             };
             let (sender, queue) = queue::queue(number, limits, metrics);
             let available = Arc::new(AtomicBool::new(true));
+            let health = Arc::new(Health::default());
             let worker = thread::Worker {
                 store,
                 queue,
                 rescue: rescue.clone(),
                 key_ttl,
                 available: available.clone(),
+                health: health.clone(),
                 clock: clock.clone(),
                 idle: idle.clone(),
                 metrics: metrics.clone(),
             };
             spawn(format!("writer-{number}"), Box::new(move || worker.run()))?;
-            lanes.push(Lane { queue: sender, available });
+            lanes.push(Lane { queue: sender, available, health });
         }
         let writer = Self {
             lanes: Arc::new(lanes),
@@ -220,6 +226,19 @@ impl Writer {
     pub fn is_available(&self) -> bool {
         self.durable.load(Ordering::Relaxed)
             && self.lanes.iter().all(|lane| lane.available.load(Ordering::Relaxed) && !lane.queue.is_closed())
+    }
+
+    /// How the lanes' last batches ended: as those of the worst lane.
+    pub fn condition(&self) -> Condition {
+        let now = self.clock.monotonic();
+        let conditions = || self.lanes.iter().map(|lane| lane.health.condition(now));
+        let worst = [Condition::Failing, Condition::Unknown].into_iter();
+        worst.into_iter().find(|one| conditions().any(|other| other == *one)).unwrap_or(Condition::Well)
+    }
+
+    /// Forgets the batches that failed: a transaction could begin now.
+    pub fn forgive(&self) {
+        self.lanes.iter().for_each(|lane| lane.health.clear());
     }
 
     /// Says whether the database keeps what it confirms. While it does not, nothing is taken.

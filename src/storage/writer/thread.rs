@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::batch::{self, BatchStore, locked};
+use super::health::Health;
 use super::rescue::Rescue;
 use super::{Idle, LaneQueue, Pending, Ready, StoreError};
 use crate::domain::submission::Submission;
@@ -31,6 +32,8 @@ pub struct Worker<S> {
     pub key_ttl: chrono::TimeDelta,
     /// False while there is no connection.
     pub available: Arc<AtomicBool>,
+    /// How its batches end.
+    pub health: Arc<Health>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How to wait.
@@ -74,6 +77,7 @@ impl<S: BatchStore> Worker<S> {
             expired: &|| clock.monotonic().saturating_sub(started) > RETRYING_MAX,
         };
         let (outcomes, connected) = batch::commit(&mut self.store, &submissions, &mut attempt);
+        self.health.observe(&outcomes, started, self.clock.monotonic());
         self.metrics.batch_events.observe(count(submissions.iter().map(Submission::len).sum()));
         self.metrics.commit_seconds.observe(self.clock.monotonic().saturating_sub(started).as_secs_f64());
         for ((submission, ticket), written) in submissions.into_iter().zip(tickets).zip(outcomes) {

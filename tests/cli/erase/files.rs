@@ -41,3 +41,27 @@ async fn the_sqlite_files_do_not_hold_it_any_more_either() {
     assert!(!holds("test.db") && !holds("test.db-wal"), "a file still has it");
     drop(service);
 }
+
+/// PostgreSQL leaves the rows of before in the table's file: so says the command, and so does the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_postgres_files_do_not_hold_it_any_more_after_vacuum_full_as_the_command_says() {
+    let Some(backend) = Backend::postgres() else { return };
+    let shop = Shop::open(backend);
+    assert_eq!(shop.send(SINGLE, &sale("O-1", ADA), PLAIN).await.status, 202);
+    let erase = ["erase", "--merchant", &shop.merchant, "--order", "O-1"];
+    let told = shop.run(&erase).done().out;
+    assert!(told.contains("VACUUM FULL"), "{told}");
+    let mut setup = shop.setup();
+    let mut holds = |vacuum: &str| {
+        setup.execute(vacuum);
+        setup.execute("CHECKPOINT");
+        let files = "SELECT current_setting('data_directory') || '/' || pg_relation_filepath(oid) AS line FROM pg_class \
+                     WHERE relkind IN ('r', 't', 'i') AND pg_relation_filepath(oid) LIKE 'base/%'";
+        setup.lines(files).iter().any(|file| {
+            let bytes = std::fs::read(file).unwrap();
+            bytes.windows(ADA.len()).any(|window| window == ADA.as_bytes())
+        })
+    };
+    assert!(holds("CHECKPOINT"), "the test looks where the rows are");
+    assert!(!holds("VACUUM FULL"), "a file still has it");
+}

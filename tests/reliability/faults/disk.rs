@@ -49,6 +49,8 @@ async fn fill(
     let mut serve = command(database, &["serve"]);
     // The log must not need the small disk alone.
     serve.env("CONVERSIOND__DATABASE__CHECKPOINT_PAGES", "500");
+    // What is tried here is a full disk; small ones never have as much room as is asked for by default.
+    serve.env("CONVERSIOND__DATABASE__DISK_FREE_MIN_BYTES", "0");
     let service = ServeProcess::start_command(serve);
     caller.base = service.base.clone();
     let promises = Arc::new(Promises::default());

@@ -6,6 +6,7 @@ mod clock;
 mod crashes;
 mod disk;
 mod failover;
+mod files;
 mod keys;
 mod migrating;
 mod overload;
