@@ -3,6 +3,7 @@
 //! Start: lock, migrate, keys, writer, listeners. Shutdown, on SIGTERM: say so in `/readyz`, stop
 //! accepting, finish the requests taken, let the writer commit what is queued, end.
 
+mod listeners;
 mod refresh;
 
 use std::future::Future;
@@ -12,8 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
-use tokio::sync::Semaphore;
+use actix_web::web;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
@@ -24,7 +24,8 @@ use crate::domain::vault::MasterKeyRing;
 use crate::http::exports::Places;
 use crate::http::openapi::Description;
 use crate::http::{
-    AppState, BulkShares, Connection, DailyQuotas, HttpLimits, RateLimits, RefusedAttempts, Workbench, routes,
+    AppState, BodyMemories, BulkShares, ConnectionLimits, Connections, DailyQuotas, HttpLimits, RateLimits,
+    RefusedAttempts, UntrustedForwarding, Workbench,
 };
 use crate::ingest::Ingest;
 use crate::keyring::{Keyring, Loader, ensure_token_key};
@@ -74,6 +75,12 @@ pub enum ServeError {
     Io(#[from] std::io::Error),
 }
 
+/// How long an answer may take to be read by its caller before its connection counts as idle.
+const SLOW_READERS: Duration = Duration::from_secs(30);
+
+/// How often idle connections are looked for.
+const IDLE_EVERY: Duration = Duration::from_secs(1);
+
 /// How long the writer may take to end once no caller waits for it any more.
 const WRITER_END_MAX: Duration = Duration::from_secs(2);
 
@@ -86,6 +93,7 @@ pub struct BoundServer {
     api: Server,
     admin: Server,
     refresh: JoinHandle<()>,
+    idle: JoinHandle<()>,
     state: web::Data<AppState>,
     writer_threads: WriterThreads,
     housekeeper: Housekeeper,
@@ -171,6 +179,9 @@ pub async fn build_with<S: BatchStore>(
         Duration::from_secs(config.keys.refresh_s),
     ));
     let limits = HttpLimits::new(config);
+    let (bodies, books) =
+        (config.server.bodies_in_flight_bytes_max / 2, config.server.reconciliation_body_bytes_max);
+    let (api_clock, connection_metrics) = (clock.clone(), metrics.connections.clone());
     let signing = Arc::new(SigningParameters::from_list(&config.landing.signing_parameters));
     let state = web::Data::new(AppState {
         ingest: Ingest { writer, reader, keyring, clock, entropy, signing },
@@ -186,17 +197,27 @@ pub async fn build_with<S: BatchStore>(
             config.signature.tolerance_s.unsigned_abs() * 2,
         ))),
         attempts: RefusedAttempts::new(journal, &config.journal, config.peer.table_entries),
-        body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
-        bulk_body_bytes: Arc::new(Semaphore::new(config.server.bodies_in_flight_bytes_max / 2)),
-        reconciliation_body_bytes: Arc::new(Semaphore::new(2 * config.server.reconciliation_body_bytes_max)),
+        body_memory: BodyMemories::new(bodies, config.server.body_bytes_max),
+        bulk_body_memory: BodyMemories::new(bodies, config.server.bulk_body_bytes_max),
+        reconciliation_body_memory: BodyMemories::new(2 * books, books),
+        judging: Workbench::new(workbench_places(), runtime.clone()),
+        forwarding: UntrustedForwarding::new(connection_metrics.clone()),
+        connections: Connections::new(connection_limits(config), api_clock, connection_metrics),
         daily_quotas: DailyQuotas::default(),
         bulk_shares: BulkShares::new(config),
         workbench: Workbench::new(workbench_places(), runtime),
         exports: Places::new(config.exports_max()),
         draining: Arc::new(AtomicBool::new(false)),
     });
-    let (api, api_address) = api_server(config, state.clone())?;
-    let (admin, admin_address) = admin_server(config, state.clone())?;
+    let connections = state.connections.clone();
+    let idle = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(IDLE_EVERY).await;
+            connections.close_idle();
+        }
+    });
+    let (api, api_address) = listeners::api_server(config, state.clone())?;
+    let (admin, admin_address) = listeners::admin_server(config, state.clone())?;
     tracing::info!(%api_address, %admin_address, "listening");
     Ok(BoundServer {
         api_address,
@@ -204,6 +225,7 @@ pub async fn build_with<S: BatchStore>(
         api,
         admin,
         refresh,
+        idle,
         state,
         writer_threads,
         housekeeper,
@@ -215,7 +237,7 @@ pub async fn build_with<S: BatchStore>(
 impl BoundServer {
     /// Runs until `shutdown` completes, then finishes what was taken.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { api, admin, refresh, state, writer_threads, housekeeper, watch, _lock, .. } = self;
+        let Self { api, admin, refresh, idle, state, writer_threads, housekeeper, watch, _lock, .. } = self;
         let (api_handle, admin_handle) = (api.handle(), admin.handle());
         let mut api = tokio::spawn(api);
         let mut admin = tokio::spawn(admin);
@@ -227,6 +249,8 @@ impl BoundServer {
         tracing::info!("shutting down: finishing what was taken");
         state.draining.store(true, Ordering::Relaxed);
         api_handle.stop(true).await;
+        idle.abort();
+        let _ = idle.await;
         refresh.abort();
         let _ = refresh.await;
         admin_handle.stop(false).await;
@@ -260,6 +284,17 @@ impl BoundServer {
             Some(Err(error)) => Err(ServeError::Io(std::io::Error::other(error))),
             Some(Ok(Ok(()))) | None => Ok(()),
         }
+    }
+}
+
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    let server = &config.server;
+    ConnectionLimits {
+        all: server.max_connections,
+        of_address: server.connections_per_address,
+        // An answer may yet be on its way to a slow reader when its request is over.
+        idle_max: Duration::from_secs(server.keep_alive_s + server.head_timeout_s) + SLOW_READERS,
+        trusted_proxies: server.trusted_proxies.clone(),
     }
 }
 
@@ -300,40 +335,4 @@ fn warn_of_newer(connection: &mut crate::storage::AnyConnection) -> Result<(), S
         );
     }
     Ok(())
-}
-
-fn api_server(config: &Config, state: web::Data<AppState>) -> Result<(Server, SocketAddr), ServeError> {
-    let settings = &config.server;
-    let workers = match settings.workers {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        workers => workers,
-    };
-    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::api))
-        .on_connect(|_, data| {
-            data.insert(Connection::default());
-        })
-        .workers(workers)
-        .max_connections(settings.max_connections.div_ceil(workers))
-        .keep_alive(Duration::from_secs(settings.keep_alive_s))
-        .client_request_timeout(Duration::from_secs(settings.head_timeout_s))
-        // The rest of the time is the writer's and the runtime's.
-        .shutdown_timeout(settings.shutdown_s.saturating_sub(3).max(1))
-        .disable_signals();
-    let listen = |error| ServeError::Listen { setting: "server.listen", address: settings.listen, error };
-    let server = server.bind(settings.listen).map_err(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(settings.listen);
-    Ok((server.run(), address))
-}
-
-fn admin_server(config: &Config, state: web::Data<AppState>) -> Result<(Server, SocketAddr), ServeError> {
-    let address = config.admin.listen;
-    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::admin))
-        .workers(1)
-        .max_connections(64)
-        .shutdown_timeout(1)
-        .disable_signals();
-    let listen = |error| ServeError::Listen { setting: "admin.listen", address, error };
-    let server = server.bind(address).map_err(listen)?;
-    let bound = server.addrs().first().copied().unwrap_or(address);
-    Ok((server.run(), bound))
 }

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::json;
 
+use super::health::ask;
 use super::output::table;
 use super::{Context, Failure};
 use crate::domain::quota::Level;
@@ -64,6 +65,11 @@ pub fn run(context: &Context) -> Result<(), Failure> {
     if let DatabaseFile::There(says) = sqlite_file(context) {
         checks.push(Check::new("file", says));
     }
+    if let Ok((status, figures)) = ask(context.config.admin.listen, "/metrics")
+        && status == "200"
+    {
+        checks.push(Check::new("proxies", Ok(proxies(&figures))));
+    }
     let failed = checks.iter().filter(|check| !check.ok).count();
     context.output.show(&json!({ "ok": failed == 0, "checks": checks }), || {
         let row = |check: &Check| {
@@ -97,6 +103,22 @@ fn database(context: &Context) -> Result<AnyConnection, String> {
         ));
     }
     Connector::new(context.config.database.clone()).connect(Purpose::Write).map_err(|error| error.to_string())
+}
+
+/// What the running service has seen of proxies that it does not trust.
+fn proxies(figures: &str) -> String {
+    let seen = figures
+        .lines()
+        .find_map(|line| line.strip_prefix("conversiond_forwarded_untrusted_total "))
+        .and_then(|count| count.trim().parse::<u64>().ok())
+        .unwrap_or(0);
+    if seen == 0 {
+        return "no proxy that is not trusted was seen by the running service".to_owned();
+    }
+    format!(
+        "WARNING: {seen} requests had X-Forwarded-For from a private address that is not in server.trusted_proxies: all \
+         callers behind it count as one; its address stands in the log"
+    )
 }
 
 /// In clear text over a network is a warning, no failure: that network may be private.
@@ -194,6 +216,14 @@ fn sqlite_file(context: &Context) -> DatabaseFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn proxies_that_are_not_trusted_are_warned_of() {
+        let figures =
+            |count| format!("# TYPE x counter\nconversiond_forwarded_untrusted_total {count}\n# EOF\n");
+        assert!(proxies(&figures(3)).starts_with("WARNING: 3 requests"));
+        assert!(!proxies(&figures(0)).contains("WARNING") && !proxies("").contains("WARNING"));
+    }
 
     #[test]
     fn a_connection_in_clear_text_over_a_network_is_warned_of_and_no_other() {

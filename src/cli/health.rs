@@ -9,14 +9,12 @@ use serde_json::{Value, json};
 use super::{Context, Failure};
 
 const TIMEOUT: Duration = Duration::from_secs(4);
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
 pub fn run(context: &Context) -> Result<(), Failure> {
-    let address = reachable(context.config.admin.listen);
-    let answer = ask(address).map_err(|error| format!("no answer from {address}: {error}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer that is not HTTP")?;
-    let checks: Value = serde_json::from_str(body).unwrap_or(Value::Null);
-    if head.split(' ').nth(1) != Some("200") {
+    let (status, body) = ask(context.config.admin.listen, "/readyz")?;
+    let checks: Value = serde_json::from_str(&body).unwrap_or(Value::Null);
+    if status != "200" {
         return Err(format!("not ready: {checks}").into());
     }
     context.output.show(&json!({ "status": "ready" }), || "ready".to_owned())
@@ -32,11 +30,19 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn ask(address: SocketAddr) -> std::io::Result<String> {
+/// Asks the operator's listener of the running service: the answer's status and body.
+pub fn ask(listen: SocketAddr, path: &str) -> Result<(String, String), String> {
+    let address = reachable(listen);
+    let answer = exchange(address, path).map_err(|error| format!("no answer from {address}: {error}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer that is not HTTP")?;
+    Ok((head.split(' ').nth(1).unwrap_or_default().to_owned(), body.to_owned()))
+}
+
+fn exchange(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
     Ok(answer)

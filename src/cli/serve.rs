@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Context, Failure, demo, signals};
-use crate::config::DEFAULTS;
+use crate::config::{Config, DEFAULTS};
 use crate::server::{self, Dependencies};
-use crate::system::{SystemClock, SystemEntropy};
+use crate::system::{SystemClock, SystemEntropy, raise_open_files};
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -29,6 +29,7 @@ impl Serve {
         }
         let demo = if self.demo { Some(demo::Demo::prepare(&mut context)?) } else { None };
         telemetry::init_logging(&context.config.telemetry)?;
+        open_files(&context.config);
         let dependencies = Dependencies {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
@@ -51,5 +52,20 @@ impl Serve {
         // A query that hangs in the database must not hang the process.
         runtime.shutdown_timeout(Duration::from_millis(500));
         served
+    }
+}
+
+/// A connection takes two descriptors: its own, and the one that it is closed by when there are too many.
+fn open_files(config: &Config) {
+    const OTHERS: usize = 256;
+    let wanted = u64::try_from(2 * config.server.max_connections + OTHERS).unwrap_or(u64::MAX);
+    match raise_open_files(wanted) {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => tracing::warn!(
+            limit,
+            wanted,
+            "the limit on open files (ulimit -n) is lower than server.max_connections needs: callers may be turned away"
+        ),
+        Err(error) => tracing::warn!(%error, "the limit on open files cannot be read"),
     }
 }

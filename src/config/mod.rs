@@ -50,9 +50,11 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     pub workers: usize,
     pub max_connections: usize,
+    pub connections_per_address: usize,
     pub keep_alive_s: u64,
     pub head_timeout_s: u64,
     pub body_timeout_s: u64,
+    pub body_bytes_in_3s_min: usize,
     pub headers_bytes_max: usize,
     pub body_bytes_max: usize,
     pub bulk_body_bytes_max: usize,
@@ -140,6 +142,7 @@ pub struct RateSetting {
 pub struct Peer {
     pub failures_per_s: u32,
     pub burst: u32,
+    pub tries_per_s: u32,
     pub table_entries: usize,
 }
 
@@ -308,6 +311,8 @@ impl Config {
         within("server.body_timeout_s", self.server.body_timeout_s.into(), 1, 60)?;
         within("server.shutdown_s", self.server.shutdown_s.into(), 1, 300)?;
         within("server.max_connections", number(self.server.max_connections), 8, 1_000_000)?;
+        within("server.connections_per_address", number(self.server.connections_per_address), 1, 1_000_000)?;
+        within("server.body_bytes_in_3s_min", number(self.server.body_bytes_in_3s_min), 0, 65_536)?;
         within("server.headers_bytes_max", number(self.server.headers_bytes_max), 1_024, 65_536)?;
         within("server.body_bytes_max", number(self.server.body_bytes_max), 1_024, 1 << 20)?;
         // A half is for bulk requests: the largest of either kind must fit into its half.
@@ -351,6 +356,7 @@ impl Config {
         }
         within("peer.failures_per_s", self.peer.failures_per_s.into(), 0, RateLimit::MAX.into())?;
         within("peer.burst", self.peer.burst.into(), 0, RateLimit::MAX.into())?;
+        within("peer.tries_per_s", self.peer.tries_per_s.into(), 0, RateLimit::MAX.into())?;
         within("peer.table_entries", number(self.peer.table_entries), 16, 1 << 20)?;
         within("export.concurrent", self.export.concurrent.into(), 1, 1_000)?;
         within("export.stall_s", self.export.stall_s.into(), 1, 3_600)?;

@@ -161,6 +161,11 @@ impl KeyDirectory {
         key.merchant.as_ref().filter(|_| known).map(|merchant| (merchant.id, mode_of(&key.id)))
     }
 
+    /// Whether there is a key of this id, revoked or not.
+    pub fn is_known(&self, key_id: &str) -> bool {
+        self.at(key_id).is_some_and(|(_, known)| known)
+    }
+
     /// The key of this id, or another one where there is none, and whether it is the right one. There is
     /// always one.
     fn at(&self, key_id: &str) -> Option<(&ApiKey, bool)> {

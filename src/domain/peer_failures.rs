@@ -25,6 +25,27 @@ impl Peer {
     }
 }
 
+/// Whether a request of a peer is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hearing {
+    /// As any other.
+    Heard,
+    /// The peer has failed too often, and yet this request is tried: who shares the address with a forger is
+    /// not locked out. If the request fails it is refused as if it had not been tried.
+    OnTrial(Duration),
+    /// The peer has failed too often; so long it takes until it is heard again.
+    Refused(Duration),
+}
+
+/// What is remembered of a peer.
+#[derive(Debug)]
+struct Record {
+    failures: TokenBucket,
+    /// Tries beyond the limit of requests that name no known key, and of those that do. Apart, so that nobody
+    /// uses up the tries of the rightful without knowing a key; alike, so that neither costs tell which it is.
+    tries: Option<[TokenBucket; 2]>,
+}
+
 /// The failures of peers, as token buckets of which each failure takes one.
 ///
 /// Bounded: when all entries are in use, further peers are not tracked, so nobody is refused for
@@ -32,47 +53,79 @@ impl Peer {
 #[derive(Debug)]
 pub struct PeerFailures {
     limit: RateLimit,
+    /// Tries beyond it; `None` = none.
+    tries: Option<RateLimit>,
     entries_max: usize,
-    buckets: HashMap<Peer, TokenBucket>,
+    records: HashMap<Peer, Record>,
     swept_at: Option<Duration>,
 }
 
 impl PeerFailures {
     /// Nobody has failed yet. At most so many peers are remembered.
     pub fn new(limit: RateLimit, entries_max: usize) -> Self {
-        Self { limit, entries_max, buckets: HashMap::new(), swept_at: None }
+        Self { limit, tries: None, entries_max, records: HashMap::new(), swept_at: None }
+    }
+
+    /// The same, with so many tries a second beyond the limit.
+    pub fn with_tries(self, per_s: u32) -> Self {
+        // In any second at most what flows in and what was saved: together the number that is allowed.
+        let saved = (per_s / 5).max(1);
+        Self { tries: RateLimit::of(per_s.saturating_sub(saved).max(1), saved).filter(|_| per_s > 0), ..self }
     }
 
     /// Whether a peer is heard. The error is how long it takes until it is again.
     pub fn admit(&self, peer: Peer, now: Duration) -> Result<(), Duration> {
-        let wait = self.buckets.get(&peer).map_or(Duration::ZERO, |bucket| bucket.standing(now).until_next);
+        let standing = |record: &Record| record.failures.standing(now).until_next;
+        let wait = self.records.get(&peer).map_or(Duration::ZERO, standing);
         if wait.is_zero() { Ok(()) } else { Err(wait) }
     }
 
+    /// The same of a request that names a key, known or not: beyond the limit some are tried.
+    pub fn hear(&mut self, peer: Peer, key_is_known: bool, now: Duration) -> Hearing {
+        let Err(wait) = self.admit(peer, now) else { return Hearing::Heard };
+        let (Some(limit), Some(record)) = (self.tries, self.records.get_mut(&peer)) else {
+            return Hearing::Refused(wait);
+        };
+        let [strangers, known] = record.tries.get_or_insert_with(|| [TokenBucket::full(limit, now); 2]);
+        let bucket = if key_is_known { known } else { strangers };
+        if bucket.take(now).is_ok() { Hearing::OnTrial(wait) } else { Hearing::Refused(wait) }
+    }
+
     /// Charges a peer for a failure.
+    pub fn charge(&mut self, peer: Peer, now: Duration) {
+        self.charge_more(peer, 1, now);
+    }
+
+    /// Charges a peer for a failure that cost as much as so many.
     ///
     /// Requests that were let in together may fail together: then the bucket is empty, not in debt.
-    pub fn charge(&mut self, peer: Peer, now: Duration) {
-        if !self.buckets.contains_key(&peer) && !self.has_room(now) {
+    pub fn charge_more(&mut self, peer: Peer, cost: u32, now: Duration) {
+        if !self.records.contains_key(&peer) && !self.has_room(now) {
             return;
         }
         let limit = self.limit;
-        let bucket = self.buckets.entry(peer).or_insert_with(|| TokenBucket::full(limit, now));
-        let _ = bucket.take(now);
+        let new = || Record { failures: TokenBucket::full(limit, now), tries: None };
+        let record = self.records.entry(peer).or_insert_with(new);
+        // Each take finds less than before; an empty bucket ends it.
+        for _ in 0..cost {
+            if record.failures.take(now).is_err() {
+                break;
+            }
+        }
     }
 
     /// How many peers have failures that are not forgotten yet.
     pub fn in_use(&self, now: Duration) -> usize {
-        self.buckets.values().filter(|bucket| !bucket.is_full(now)).count()
+        self.records.values().filter(|record| !record.failures.is_full(now)).count()
     }
 
     fn has_room(&mut self, now: Duration) -> bool {
         let swept_lately = self.swept_at.is_some_and(|at| now.saturating_sub(at) < SWEEP_EVERY);
-        if self.buckets.len() >= self.entries_max && !swept_lately {
-            self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        if self.records.len() >= self.entries_max && !swept_lately {
+            self.records.retain(|_, record| !record.failures.is_full(now));
             self.swept_at = Some(now);
         }
-        self.buckets.len() < self.entries_max
+        self.records.len() < self.entries_max
     }
 }
 
@@ -121,6 +174,34 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_limit_known_keys_are_tried_whatever_strangers_send_and_each_only_so_often() {
+        let mut failures = failures(10, 1, 16).with_tries(50);
+        let forger = peer("198.51.100.7");
+        assert_eq!(failures.hear(forger, false, ms(0)), Hearing::Heard);
+        failures.charge(forger, ms(0));
+        let mut tried = |known: bool, from_ms: u64, to_ms: u64| {
+            let tries = (from_ms..to_ms).map(|at| {
+                failures.charge(forger, ms(at));
+                failures.hear(forger, known, ms(at))
+            });
+            tries.filter(|hearing| matches!(hearing, Hearing::OnTrial(_))).count()
+        };
+        assert_eq!(tried(false, 0, 1_000), 50);
+        assert_eq!(tried(true, 1_000, 2_000), 50);
+        assert_eq!(tried(true, 2_000, 3_000), 40);
+    }
+
+    #[test]
+    fn without_tries_a_peer_beyond_its_limit_is_refused_and_a_costly_failure_counts_more() {
+        let mut failures = failures(10, 3, 16);
+        let forger = peer("198.51.100.7");
+        failures.charge_more(forger, 2, ms(0));
+        assert_eq!(failures.hear(forger, true, ms(0)), Hearing::Heard);
+        failures.charge_more(forger, u32::MAX, ms(0));
+        assert_eq!(failures.hear(forger, true, ms(0)), Hearing::Refused(ms(100)));
+    }
+
+    #[test]
     fn a_full_table_forgets_who_is_forgiven_and_tracks_nobody_else() {
         let mut failures = failures(1, 2, 16);
         let address = |number: u8| Peer::of([198, 51, 100, number].into());
@@ -137,13 +218,13 @@ mod tests {
         assert!(fail(&mut failures, 0, 1_999));
         // Fifteen are by now, but the table was searched a moment ago.
         assert!(!fail(&mut failures, 16, 2_500));
-        assert_eq!((failures.buckets.len(), failures.in_use(ms(2_500))), (16, 1));
+        assert_eq!((failures.records.len(), failures.in_use(ms(2_500))), (16, 1));
         assert!(fail(&mut failures, 16, 2_999));
-        assert_eq!(failures.buckets.len(), 2);
+        assert_eq!(failures.records.len(), 2);
         assert!(failures.admit(address(0), ms(1_999)).is_err());
         for number in 17..=255 {
             fail(&mut failures, number, 2_999);
         }
-        assert_eq!(failures.buckets.len(), 16);
+        assert_eq!(failures.records.len(), 16);
     }
 }

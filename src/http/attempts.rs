@@ -80,7 +80,7 @@ pub fn begin(
 }
 
 /// The key that a request names, if it names one.
-fn key_named(headers: &HeaderMap) -> Option<&str> {
+pub fn key_named(headers: &HeaderMap) -> Option<&str> {
     let mut lines = headers.get_all("x-api-key");
     match (lines.next(), lines.next()) {
         (Some(line), None) => line.to_str().ok(),

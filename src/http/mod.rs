@@ -4,10 +4,10 @@
 //! handler takes says what has been checked: it cannot run on an unsigned request.
 
 mod admin;
+mod admission;
 mod api;
 mod attempts;
 mod bulk_shares;
-mod connection;
 mod daily_quotas;
 pub mod error;
 mod extract;
@@ -22,13 +22,14 @@ mod state;
 mod webhooks;
 mod workbench;
 
+pub use admission::{ConnectionLimits, Connections, UntrustedForwarding};
 pub use api::ReconciliationBody;
 pub use api::exports;
 pub use api::report::ReportBody;
 pub use attempts::RefusedAttempts;
 pub use bulk_shares::BulkShares;
-pub use connection::Connection;
 pub use daily_quotas::DailyQuotas;
+pub use extract::BodyMemories;
 pub use rate_limits::RateLimits;
 pub use state::{AppState, HttpLimits};
 pub use workbench::Workbench;

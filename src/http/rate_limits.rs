@@ -12,7 +12,7 @@ use super::quota::Quota;
 use crate::config::Config;
 use crate::domain::merchant::Merchant;
 use crate::domain::merchant_buckets::MerchantBuckets;
-use crate::domain::peer_failures::{Peer, PeerFailures};
+use crate::domain::peer_failures::{Hearing, Peer, PeerFailures};
 use crate::domain::rate_limit::{PlanLimits, RateLimit};
 use crate::domain::time::Clock;
 use crate::domain::token_bucket::whole_seconds;
@@ -27,12 +27,22 @@ pub struct RateLimits {
     rows: Mutex<MerchantBuckets>,
     /// `None` = peers are not limited.
     peers: Option<Mutex<PeerFailures>>,
+    /// How often each peer reads the description, which is thousands of times as long as the request for it.
+    documents: Option<Mutex<PeerFailures>>,
 }
+
+/// So many bytes of a refused body count as one failure more.
+const BYTES_OF_A_FAILURE: usize = 64 * 1024;
+
+/// How often an address may read the description: per second, and at once.
+const DOCUMENTS: (u32, u32) = (5, 50);
 
 impl RateLimits {
     /// The limits of a configuration; nobody has spent anything.
     pub fn new(config: &Config) -> Self {
-        let peers = config.peer.limit().map(|limit| PeerFailures::new(limit, config.peer.table_entries));
+        let entries = config.peer.table_entries;
+        let peers = config.peer.limit().map(|limit| PeerFailures::new(limit, entries));
+        let peers = peers.map(|peers| peers.with_tries(config.peer.tries_per_s));
         Self {
             plans: config.plans.limits(),
             row_plans: config.plans.row_limits(),
@@ -40,6 +50,8 @@ impl RateLimits {
             merchants: Mutex::default(),
             rows: Mutex::default(),
             peers: peers.map(Mutex::new),
+            documents: RateLimit::of(DOCUMENTS.0, DOCUMENTS.1)
+                .map(|limit| Mutex::new(PeerFailures::new(limit, entries))),
         }
     }
 
@@ -79,28 +91,40 @@ impl RateLimits {
         spent.map_err(|wait| too_many_rows(limit, wait))
     }
 
-    /// Refuses a client whose peer has failed too often of late, before any work.
-    pub fn admit(&self, client: Option<IpAddr>, now: Duration) -> Result<(), Problem> {
-        let Some((peers, peer)) = self.tracked(client) else { return Ok(()) };
-        let admitted = lock(peers).admit(peer, now);
-        admitted.map_err(|wait| {
-            let detail = "Too many requests from this address were not authentic.";
-            Problem::rate_limited(whole_seconds(wait), detail, "PEER_RATE_LIMITED")
-        })
+    /// Whether a client is heard whose peer may have failed too often of late, before any work.
+    pub fn hear(&self, client: Option<IpAddr>, key_is_known: bool, now: Duration) -> Hearing {
+        match self.tracked(client) {
+            Some((peers, peer)) => lock(peers).hear(peer, key_is_known, now),
+            None => Hearing::Heard,
+        }
     }
 
-    /// Charges a client's peer for a request that was refused before or at its signature, unless
-    /// it was signed rightly or the fault is ours.
-    pub fn charge(&self, client: Option<IpAddr>, refused: &Problem, now: Duration) {
-        let signed_rightly = matches!(
-            refused.code,
-            Code::TimestampOutsideTolerance | Code::IpNotAllowed | Code::SignatureFormNotAllowed
-        );
-        if signed_rightly || refused.code.status() >= 500 {
+    /// Charges a client's peer for a request that was refused before or at its signature, unless it was signed
+    /// rightly or the fault is ours. A long body costs more: it had to be read and hashed.
+    pub fn charge(&self, client: Option<IpAddr>, refused: &Problem, body_bytes: usize, now: Duration) {
+        if !is_charged(refused) {
             return;
         }
+        let cost = u32::try_from(1 + body_bytes / BYTES_OF_A_FAILURE).unwrap_or(u32::MAX);
         if let Some((peers, peer)) = self.tracked(client) {
-            lock(peers).charge(peer, now);
+            lock(peers).charge_more(peer, cost, now);
+        }
+    }
+
+    /// Whether a client may read the service's description once more.
+    pub fn admit_document(&self, client: Option<IpAddr>, now: Duration) -> Result<(), Problem> {
+        let Some((documents, client)) = self.documents.as_ref().zip(client) else { return Ok(()) };
+        let (mut documents, peer) = (lock(documents), Peer::of(client));
+        match documents.admit(peer, now) {
+            Ok(()) => {
+                documents.charge(peer, now);
+                Ok(())
+            }
+            Err(wait) => {
+                let detail =
+                    "The document was read too often from this address. Keep a copy: it has an ETag.";
+                Err(Problem::rate_limited(whole_seconds(wait), detail, "DOCUMENT_RATE_LIMITED"))
+            }
         }
     }
 
@@ -116,6 +140,21 @@ impl RateLimits {
         let ours = self.trusted_proxies.iter().any(|net| net.contains(&client));
         (!ours).then(|| (peers, Peer::of(client)))
     }
+}
+
+/// Whether a refusal is its caller's failure.
+pub fn is_charged(refused: &Problem) -> bool {
+    let signed_rightly = matches!(
+        refused.code,
+        Code::TimestampOutsideTolerance | Code::IpNotAllowed | Code::SignatureFormNotAllowed
+    );
+    !signed_rightly && refused.code.status() < 500
+}
+
+/// The refusal of a peer that has failed too often, whatever it sent.
+pub fn too_many_failures(wait: Duration) -> Problem {
+    let detail = "Too many requests from this address were not authentic.";
+    Problem::rate_limited(whole_seconds(wait), detail, "PEER_RATE_LIMITED")
 }
 
 fn too_many_rows(limit: RateLimit, wait: Duration) -> Problem {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use actix_web::dev::ResourceDef;
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 
 use super::error::{Code, Problem};
-use super::extract::drain;
+use super::extract::{client_of, drain};
 use super::middleware::observe;
+use super::state::AppState;
 use super::{admin, api, openapi, webhooks};
 use crate::domain::signature::Forms;
 
@@ -151,62 +152,64 @@ pub fn api(config: &mut web::ServiceConfig) {
                 web::resource(CONVERSIONS)
                     .route(web::post().to(api::create_conversion))
                     .route(web::get().to(api::list_conversions))
-                    .default_service(web::to(|payload| refuse_method("GET, POST", payload))),
+                    .default_service(web::to(|request, payload| {
+                        refuse_method("GET, POST", request, payload)
+                    })),
             )
             .service(
                 web::resource(BULK)
                     .route(web::post().to(api::create_conversions))
-                    .default_service(web::to(|payload| refuse_method("POST", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("POST", request, payload))),
             )
             .service(
                 web::resource(CONVERSION)
                     .route(web::get().to(api::get_conversion))
-                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("GET", request, payload))),
             )
             .service(
                 web::resource(ORDERS)
                     .route(web::get().to(api::list_orders))
-                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("GET", request, payload))),
             )
             .service(
                 web::resource(ORDER)
                     .route(web::get().to(api::get_order))
-                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("GET", request, payload))),
             )
             .service(
                 web::resource(RECONCILIATIONS)
                     .route(web::post().to(api::reconcile))
-                    .default_service(web::to(|payload| refuse_method("POST", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("POST", request, payload))),
             )
             .service(
                 web::resource(ORDER_STATUS)
                     .route(web::post().to(api::report_order_status))
-                    .default_service(web::to(|payload| refuse_method("POST", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("POST", request, payload))),
             )
             .service(
                 web::resource(CLICKS)
                     .route(web::post().to(api::create_click))
-                    .default_service(web::to(|payload| refuse_method("POST", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("POST", request, payload))),
             )
             .service(
                 web::resource(ATTEMPTS)
                     .route(web::get().to(api::list_attempts))
-                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("GET", request, payload))),
             )
             .service(
                 web::resource(REPORT)
                     .route(web::get().to(api::report_attribution))
-                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("GET", request, payload))),
             )
             .service(
                 web::resource(EXPORT)
                     .route(web::get().to(api::exports::export_events))
-                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("GET", request, payload))),
             )
             .service(
                 web::resource(OPENAPI)
                     .route(web::get().to(openapi::describe))
-                    .default_service(web::to(|payload| refuse_method("GET", payload))),
+                    .default_service(web::to(|request, payload| refuse_method("GET", request, payload))),
             )
             .service(webhook(WEBHOOK))
             .service(webhook(WEBHOOK_ALIAS))
@@ -222,24 +225,40 @@ pub fn admin(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(admin::metrics));
 }
 
-async fn refuse_method(allow: &'static str, payload: web::Payload) -> Result<String, Problem> {
-    drain(&mut payload.into_inner()).await;
+async fn refuse_method(
+    allow: &'static str,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<String, Problem> {
     let problem = Problem::new(Code::MethodNotAllowed, format!("Allowed: {allow}."));
-    Err(Problem { allow: Some(allow), ..problem })
+    refuse(&request, payload, Problem { allow: Some(allow), ..problem }).await
 }
 
 /// What is no topic is no path, whatever the method.
-async fn refuse_webhook_method(topic: web::Path<String>, payload: web::Payload) -> Result<String, Problem> {
+async fn refuse_webhook_method(
+    topic: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<String, Problem> {
     if webhooks::is_topic(&topic) {
-        refuse_method("POST", payload).await
+        refuse_method("POST", request, payload).await
     } else {
-        no_such_path(payload).await
+        no_such_path(request, payload).await
     }
 }
 
-async fn no_such_path(payload: web::Payload) -> Result<String, Problem> {
+async fn no_such_path(request: HttpRequest, payload: web::Payload) -> Result<String, Problem> {
+    refuse(&request, payload, Problem::new(Code::NotFound, "No such path.")).await
+}
+
+/// Whoever asks for what is not there has signed nothing: it is charged to its address.
+async fn refuse(request: &HttpRequest, payload: web::Payload, problem: Problem) -> Result<String, Problem> {
     drain(&mut payload.into_inner()).await;
-    Err(Problem::new(Code::NotFound, "No such path."))
+    if let Some(state) = request.app_data::<web::Data<AppState>>() {
+        let client = client_of(request, &state.limits.trusted_proxies);
+        state.rate_limits.charge(client, &problem, 0, state.ingest.clock.monotonic());
+    }
+    Err(problem)
 }
 
 #[cfg(test)]

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
 
+use super::admission::{Connections, UntrustedForwarding};
 use super::api::exports::Places;
 use super::attempts::RefusedAttempts;
 use super::bulk_shares::BulkShares;
 use super::daily_quotas::DailyQuotas;
+use super::extract::BodyMemories;
 use super::openapi::Description;
 use super::rate_limits::RateLimits;
 use super::workbench::Workbench;
@@ -47,12 +48,18 @@ pub struct AppState {
     pub rate_limits: RateLimits,
     /// The signatures seen of late that leave the path open.
     pub seen_signatures: Mutex<SeenSignatures>,
-    /// Bytes of bodies that may yet be held at this moment.
-    pub body_bytes: Arc<Semaphore>,
+    /// The memory of callbacks' bodies.
+    pub body_memory: BodyMemories,
     /// The same of bulk requests' bodies: a few of them must not keep out everybody.
-    pub bulk_body_bytes: Arc<Semaphore>,
+    pub bulk_body_memory: BodyMemories,
     /// The same of merchants' books: two of the largest.
-    pub reconciliation_body_bytes: Arc<Semaphore>,
+    pub reconciliation_body_memory: BodyMemories,
+    /// Where long bodies are judged.
+    pub judging: Workbench,
+    /// Tells of proxies that are not trusted.
+    pub forwarding: UntrustedForwarding,
+    /// The open connections.
+    pub connections: Connections,
     /// What merchants may write per day.
     pub daily_quotas: DailyQuotas,
     /// What each merchant's bulk requests take of the service.
@@ -82,6 +89,8 @@ pub struct HttpLimits {
     pub bulk_rows_max: usize,
     /// How long a body may take.
     pub body_timeout: Duration,
+    /// How much of a body must arrive in any 3 s.
+    pub body_bytes_in_3s_min: usize,
     /// How far a timestamp may lie from now.
     pub tolerance_s: i64,
     /// The forms of signature that are taken at all.
@@ -103,6 +112,7 @@ impl HttpLimits {
             reconciliation_body_bytes_max: config.server.reconciliation_body_bytes_max,
             bulk_rows_max: config.ingest.bulk_rows_max,
             body_timeout: Duration::from_secs(config.server.body_timeout_s),
+            body_bytes_in_3s_min: config.server.body_bytes_in_3s_min,
             tolerance_s: config.signature.tolerance_s,
             forms: config.signature.forms(),
             export_behind: TimeDelta::seconds(config.export.behind_s.into()),

@@ -1,6 +1,7 @@
 //! The real clock and the real randomness: the one place where either is read.
 
 mod clock_watch;
+mod open_files;
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::domain::time::{Clock, Entropy};
 
 pub use clock_watch::{ClockWatch, OFF_MAX};
+pub use open_files::raise_open_files;
 
 /// The machine's clocks.
 #[derive(Debug, Clone, Copy, Default)]

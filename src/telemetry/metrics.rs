@@ -63,6 +63,8 @@ pub struct Metrics {
     pub quota_refused: Counter,
     /// SQLite's log, read at the time.
     pub log: LogMetrics,
+    /// Callers' connections.
+    pub connections: ConnectionMetrics,
     pool_connections: Gauge,
     pool_idle: Gauge,
     key_age_seconds: Gauge<f64, AtomicU64>,
@@ -99,6 +101,40 @@ pub struct RateLimitMetrics {
     pub merchants_spending: Gauge,
     /// Peers whose failures are not forgotten.
     pub peers_failing: Gauge,
+}
+
+/// Callers' connections.
+#[derive(Clone, Default)]
+pub struct ConnectionMetrics {
+    /// Open ones, read at the time.
+    pub open: Gauge,
+    /// Closed by the service because there were too many, or because one was idle for too long.
+    closed: Family<DropLabels, Counter>,
+    /// Requests with an `X-Forwarded-For` from an address that looks like a proxy's and is not trusted.
+    pub forwarded_untrusted: Counter,
+}
+
+impl ConnectionMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let connections = Self::default();
+        registry.register("connections_open", "Open connections to the API", connections.open.clone());
+        registry.register(
+            "connections_closed",
+            "Connections closed by the service for a newer one, or for being idle",
+            connections.closed.clone(),
+        );
+        registry.register(
+            "forwarded_untrusted",
+            "Requests with X-Forwarded-For from a private address that is no trusted proxy",
+            connections.forwarded_untrusted.clone(),
+        );
+        connections
+    }
+
+    /// Counts one that was closed.
+    pub fn closed(&self, reason: &'static str) {
+        self.closed.get_or_create(&DropLabels { reason }).inc();
+    }
 }
 
 /// What becomes of SQLite's log.
@@ -158,6 +194,7 @@ impl Metrics {
             quota_refused.clone(),
         );
         let log = LogMetrics::register(&mut registry);
+        let connections = ConnectionMetrics::register(&mut registry);
         let (pool_connections, pool_idle) = (Gauge::default(), Gauge::default());
         registry.register("pool_connections", "Open connections for reading", pool_connections.clone());
         registry.register("pool_idle", "Of them, idle", pool_idle.clone());
@@ -178,6 +215,7 @@ impl Metrics {
             rate_limits,
             quota_refused,
             log,
+            connections,
             pool_connections,
             pool_idle,
             key_age_seconds,

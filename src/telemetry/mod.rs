@@ -5,5 +5,6 @@ mod metrics;
 
 pub use logging::init as init_logging;
 pub use metrics::{
-    DropLabels, FreeBytes, JournalMetrics, LaneLabels, Metrics, OutcomeLabels, RefusedLabels, WriterMetrics,
+    ConnectionMetrics, DropLabels, FreeBytes, JournalMetrics, LaneLabels, Metrics, OutcomeLabels,
+    RefusedLabels, WriterMetrics,
 };

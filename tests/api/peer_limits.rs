@@ -37,7 +37,7 @@ fn expect_refused_unheard(answer: &Answer) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_burst_of_failures_a_peer_is_429_whatever_it_sends_until_time_has_passed() {
+async fn after_a_burst_of_failures_what_is_not_authentic_is_429_and_known_keys_are_still_tried() {
     let service = start(BOTH_LIMITED).await;
     let caller = &service.caller;
     caller.send("GET", PATH, b"", &[]).await.expect_problem(401, "unauthorized");
@@ -47,32 +47,114 @@ async fn after_a_burst_of_failures_a_peer_is_429_whatever_it_sends_until_time_ha
     assert_eq!(caller.get(PATH).await.status, 200);
     forge(&service).await.expect_problem(401, "unauthorized");
 
-    expect_refused_unheard(&caller.get(PATH).await);
-    expect_refused_unheard(&caller.post_text("{").await);
+    // Whoever signs rightly is heard from the same address; a wrong signature by a known key is told nothing.
+    assert_eq!(caller.get(PATH).await.status, 200);
+    expect_refused_unheard(&forge(&service).await);
+    let stranger = Caller { key_id: "ak_live_000000000000000000000000".to_owned(), ..caller.clone() };
+    expect_refused_unheard(&stranger.get(PATH).await);
     let large = vec![b' '; 65_536];
     expect_refused_unheard(&caller.send("POST", PATH, &large, &[]).await);
-    // What stands before it in the order of checks is said all the same.
+    // What stands before it in the order of checks is said all the same, and is a failure, too.
     caller.send("POST", PATH, &[b' '; 65_537], &[]).await.expect_problem(413, "body_too_large");
     caller.get("/nowhere").await.expect_problem(404, "not_found");
     caller.send("DELETE", PATH, b"", &[]).await.expect_problem(405, "method_not_allowed");
 
-    // Being refused so is no further failure.
-    for _ in 0..10 {
-        expect_refused_unheard(&forge(&service).await);
-    }
     service.clock.advance(TimeDelta::milliseconds(999));
-    expect_refused_unheard(&caller.get(PATH).await);
+    expect_refused_unheard(&forge(&service).await);
     service.clock.advance(TimeDelta::milliseconds(1));
     for _ in 0..10 {
         assert_eq!(caller.get(PATH).await.status, 200);
     }
     forge(&service).await.expect_problem(401, "unauthorized");
-    expect_refused_unheard(&caller.get(PATH).await);
+    expect_refused_unheard(&forge(&service).await);
     let (_, metrics) = service.admin("/metrics").await;
     let counted =
-        r#"conversiond_outcomes_total{endpoint="conversions",status="429",reason="PEER_RATE_LIMITED"} 15"#;
+        r#"conversiond_outcomes_total{endpoint="conversions",status="429",reason="PEER_RATE_LIMITED"} 5"#;
     assert!(metrics.contains(counted) && metrics.contains("conversiond_peers_failing 1\n"), "{metrics}");
     assert_eq!(service.count_events(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_its_limit_an_address_has_so_many_tries_a_second_and_forgers_use_up_their_own() {
+    let service = start("[peer]\nfailures_per_s = 1\nburst = 1\ntries_per_s = 10\n").await;
+    let caller = &service.caller;
+    forge(&service).await.expect_problem(401, "unauthorized");
+    let stranger = Caller { key_id: "ak_live_000000000000000000000000".to_owned(), ..caller.clone() };
+    let mut heard = Vec::new();
+    for round in 0..2 {
+        for _ in 0..20 {
+            expect_refused_unheard(&stranger.get(PATH).await);
+        }
+        let mut taken = 0;
+        for _ in 0..20 {
+            taken += usize::from(caller.get(PATH).await.status == 200);
+        }
+        heard.push(taken);
+        if round == 0 {
+            // The bucket of failures stays empty meanwhile.
+            for _ in 0..10 {
+                service.clock.advance(TimeDelta::milliseconds(90));
+                stranger.get(PATH).await;
+            }
+        }
+    }
+    // So many are saved, whatever strangers send meanwhile.
+    assert_eq!(heard, [2, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_for_what_is_not_there_is_charged_and_so_is_the_work_of_a_long_body() {
+    for (ask, asked) in [("path", 3), ("method", 3), ("length", 3), ("body", 1)] {
+        let service = start("[peer]\nfailures_per_s = 1\nburst = 3\ntries_per_s = 0\n").await;
+        let caller = &service.caller;
+        for _ in 0..asked {
+            let answer = match ask {
+                "path" => caller.send("GET", "/nowhere", b"", &[]).await,
+                "method" => caller.send("DELETE", PATH, b"", &[]).await,
+                "length" => caller.send("POST", PATH, &vec![b' '; 65_537], &[]).await,
+                _ => {
+                    let bulk = vec![b' '; 200_000];
+                    let headers = caller.headers(Form::Bound, "POST", PATH, b"");
+                    caller.send("POST", "/api/v1/conversions/bulk", &bulk, &headers).await
+                }
+            };
+            assert!((400..500).contains(&answer.status), "{ask}: {}", answer.text);
+        }
+        expect_refused_unheard(&caller.get(PATH).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_description_is_read_so_often_and_whoever_keeps_it_is_not_limited() {
+    let service = start("").await;
+    let caller = &service.caller;
+    let mut read = 0;
+    while caller.send("GET", "/openapi.json", b"", &[]).await.status == 200 {
+        read += 1;
+    }
+    assert_eq!(read, 50);
+    let answer = caller.send("GET", "/openapi.json", b"", &[]).await;
+    answer.expect_problem(429, "rate_limited");
+    let kept = [("If-None-Match".to_owned(), "*".to_owned())];
+    assert_eq!(caller.send("GET", "/openapi.json", b"", &kept).await.status, 304);
+    assert_eq!(caller.get(PATH).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_is_not_trusted_is_counted_and_its_callers_are_still_heard() {
+    let service = start("[peer]\nfailures_per_s = 1\nburst = 2\n").await;
+    let through = |caller: &Caller, client: &str| {
+        let mut headers = caller.headers(Form::Bound, "GET", PATH, b"");
+        headers.push(("X-Forwarded-For".to_owned(), client.to_owned()));
+        headers
+    };
+    let stranger = Caller { key_id: "ak_live_000000000000000000000000".to_owned(), ..service.caller.clone() };
+    for _ in 0..20 {
+        stranger.get(PATH).await;
+    }
+    let signed = through(&service.caller, "198.51.100.7");
+    assert_eq!(service.caller.send("GET", PATH, b"", &signed).await.status, 200);
+    assert_eq!(service.figure("conversiond_forwarded_untrusted_total", &[]).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +202,7 @@ async fn who_signs_rightly_is_not_charged_and_neither_are_faults_of_ours() {
     }
     // The one failure that may be.
     forge(&service).await.expect_problem(401, "unauthorized");
-    expect_refused_unheard(&caller.get(PATH).await);
+    expect_refused_unheard(&forge(&service).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,7 +229,8 @@ async fn behind_a_trusted_proxy_each_client_is_charged_and_the_proxy_is_not() {
         ("2001:db8:0:1::1", "2001:db8:0:1:ffff::", "2001:db8:0:2::1"),
     ] {
         assert_eq!([forged(Some(client)).await, forged(Some(same_peer)).await], [401, 401]);
-        assert_eq!([signed(Some(client)).await, signed(Some(same_peer)).await], [429, 429]);
+        assert_eq!([forged(Some(client)).await, forged(Some(same_peer)).await], [429, 429]);
+        assert_eq!([signed(Some(client)).await, signed(Some(same_peer)).await], [200, 200]);
         assert_eq!([signed(Some(neighbour)).await, signed(None).await], [200, 200]);
     }
 }

@@ -60,6 +60,7 @@ pub async fn readyz(state: web::Data<AppState>) -> HttpResponse {
 /// `GET /metrics`: Prometheus.
 pub async fn metrics(state: web::Data<AppState>) -> HttpResponse {
     state.metrics.rate_limits.set(state.rate_limits.in_use(state.ingest.clock.monotonic()));
+    state.metrics.connections.open.set(i64::try_from(state.connections.count()).unwrap_or(i64::MAX));
     let (bytes, held_back) = state.ingest.reader.log_figures();
     state.metrics.log.set(bytes, held_back);
     let text = state.metrics.render(state.ingest.reader.usage(), state.ingest.keyring.age().as_secs_f64());

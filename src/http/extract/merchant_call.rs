@@ -5,7 +5,6 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{Body, BodyRoom};
 use super::media_type;
@@ -14,6 +13,7 @@ use crate::domain::access::Verified;
 use crate::domain::attempt::Attempt;
 use crate::domain::merchant::Merchant;
 use crate::domain::signature::IdempotencyKey;
+use crate::http::admission::Share;
 use crate::http::api::Words;
 use crate::http::error::{Code, Problem};
 use crate::http::request_context::{note, noted};
@@ -37,7 +37,7 @@ pub struct MerchantCall {
     pub external_event_id: Option<String>,
     /// The body as received.
     pub body: Bytes,
-    _memory: OwnedSemaphorePermit,
+    _memory: Share,
 }
 
 /// The same, with a body that may be as large as a bulk request's.
@@ -89,7 +89,7 @@ fn accept(request: &HttpRequest, state: &AppState, proven: Proven) -> Result<Mer
         outcome?;
     }
     admit_to_quota(request, state, &merchant, body.bytes.len())?;
-    let Body { bytes: body, permit: _memory } = body;
+    let Body { bytes: body, memory: _memory } = body;
     Ok(MerchantCall {
         verified,
         merchant,

@@ -9,7 +9,7 @@ mod operator_call;
 mod proof;
 mod query;
 
-pub use body::drain;
+pub use body::{BodyMemories, drain};
 pub use client::client_of;
 pub use merchant_call::{BooksCall, BulkCall, MerchantCall, attempt_of};
 pub use operator_call::OperatorCall;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use actix_web::dev::Payload;
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{Body, BodyRoom};
 use super::media_type;
 use super::proof::{Extracting, Proven, extract};
 use crate::domain::access::Verified;
 use crate::domain::signature::IdempotencyKey;
+use crate::http::admission::Share;
 use crate::http::api::{Words, click_answer};
 use crate::http::error::{Code, Problem};
 use crate::http::request_context::{note, noted};
@@ -25,7 +25,7 @@ pub struct OperatorCall {
     idempotency_key: Option<IdempotencyKey>,
     external_event_id: Option<String>,
     body: Bytes,
-    _memory: OwnedSemaphorePermit,
+    _memory: Share,
 }
 
 impl FromRequest for OperatorCall {
@@ -43,7 +43,7 @@ fn accept(request: &HttpRequest, _: &AppState, proven: Proven) -> Result<Operato
         note(request, |notes| notes.merchant_id = Some(merchant.id));
         return Err(Problem::new(Code::Forbidden, "A merchant's key is not for the operator's endpoints."));
     }
-    let Body { bytes: body, permit: _memory } = body;
+    let Body { bytes: body, memory: _memory } = body;
     Ok(OperatorCall { verified, idempotency_key, external_event_id, body, _memory })
 }
 

@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::PoisonError;
 
 use actix_web::dev::Payload;
+use actix_web::http::header::HeaderMap;
+use actix_web::http::{Method, Uri};
 use actix_web::{HttpMessage as _, HttpRequest, web};
 use chrono::TimeDelta;
 
@@ -15,8 +17,12 @@ use super::client::client_of;
 use super::headers::{external_event_id, idempotency_key, signature_headers};
 use crate::domain::access::{Circumstances, Verified};
 use crate::domain::ids::KeyId;
-use crate::domain::signature::{Covered, Digests, Form, IdempotencyKey, Scheme, SignedHead};
+use crate::domain::peer_failures::{Hearing, Peer};
+use crate::domain::signature::{Covered, Digests, Form, Forms, IdempotencyKey, Scheme, SignedHead};
+use crate::http::admission::{Connection, Full};
+use crate::http::attempts::key_named;
 use crate::http::error::{Code, Problem};
+use crate::http::rate_limits::{is_charged, too_many_failures};
 use crate::http::request_context::{Notes, note};
 use crate::http::state::AppState;
 
@@ -62,56 +68,179 @@ pub fn extract<T: 'static>(
 async fn verify(
     request: &HttpRequest,
     payload: &mut Payload,
-    state: &AppState,
+    state: &web::Data<AppState>,
     room: BodyRoom,
 ) -> Result<Proven, Problem> {
     let (limits, clock) = (&state.rate_limits, state.ingest.clock.as_ref());
     let client = client_of(request, &state.limits.trusted_proxies);
-    body::check_length(request, payload, room.bytes_max).await?;
-    if let Err(problem) = limits.admit(client, clock.monotonic()) {
+    note_forwarding(request, state);
+    let charge = |problem: &Problem, bytes| limits.charge(client, problem, bytes, clock.monotonic());
+    let length = body::check_length(request, payload, room.bytes_max).await;
+    let length = length.inspect_err(|problem| charge(problem, 0))?;
+    let key_is_known = names_known_key(request, state);
+    let hearing = limits.hear(client, key_is_known, clock.monotonic());
+    if let Hearing::Refused(wait) = hearing {
         body::drain(payload).await;
-        return Err(problem);
+        return Err(too_many_failures(wait));
     }
-    let proven = prove(request, payload, state, (client, room)).await;
-    let proven = proven.inspect_err(|problem| limits.charge(client, problem, clock.monotonic()))?;
+    let memory = room.memory.of(key_is_known);
+    let body = body::read(payload, length, (memory, client.map(Peer::of)), &state.limits);
+    let proven = match body.await {
+        Ok(body) => prove(request, state, client, body).await,
+        Err(problem) => Err(problem),
+    };
+    let proven = proven.map_err(|problem| {
+        charge(&problem, length);
+        match hearing {
+            Hearing::OnTrial(wait) if is_charged(&problem) => too_many_failures(wait),
+            _ => problem,
+        }
+    })?;
     note(request, |notes| notes.key_id = Some(proven.verified.key_id().to_string()));
     Ok(proven)
 }
 
+/// Whether the request names a key that there is. It decides about memory and tries, never about the verdict.
+fn names_known_key(request: &HttpRequest, state: &AppState) -> bool {
+    let Ok(directory) = state.ingest.keyring.current() else { return true };
+    key_named(request.headers()).is_some_and(|named| directory.is_known(named))
+}
+
+fn note_forwarding(request: &HttpRequest, state: &AppState) {
+    let Some(from) = request.peer_addr().map(|address| address.ip()) else { return };
+    let trusted = || state.limits.trusted_proxies.iter().any(|net| net.contains(&from.to_canonical()));
+    if request.headers().contains_key("x-forwarded-for") && !trusted() {
+        state.forwarding.note(from, state.ingest.clock.monotonic());
+    }
+}
+
+/// Bodies of more bytes are hashed where they keep no worker from its other callers: some 200 µs.
+const JUDGED_IN_PLACE: usize = 64 * 1024;
+
 async fn prove(
     request: &HttpRequest,
-    payload: &mut Payload,
-    state: &AppState,
-    (client, room): (Option<IpAddr>, BodyRoom),
+    state: &web::Data<AppState>,
+    client: Option<IpAddr>,
+    mut body: Body,
 ) -> Result<Proven, Problem> {
-    let body = body::read(payload, &room, state).await?;
-    let digests = Digests::of(&body.bytes);
+    let forms = request.extensions().get::<Notes>().map(Notes::forms).unwrap_or_default();
+    let signed = SignedRequest { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let judgement = if body.bytes.len() <= JUDGED_IN_PLACE {
+        judge(&signed, &body.bytes, state, (client, forms))
+    } else {
+        let (method, uri, headers) = (signed.method.clone(), signed.uri.clone(), signed.headers.clone());
+        let (bytes, judge_state) = (body.bytes.clone(), state.clone());
+        let judging = state.judging.run(move || {
+            let signed = SignedRequest { method: &method, uri: &uri, headers: &headers };
+            judge(&signed, &bytes, &judge_state, (client, forms))
+        });
+        tokio::select! {
+            judgement = judging => judgement?,
+            () = body.memory.given_up() => return Err(body::overloaded()),
+        }
+    };
+    let Judgement { body_sha256, named, judged } = judgement;
     note(request, |notes| {
         notes.body = Some(body.bytes.clone());
+        notes.key_id = named.map(|key| key.to_string());
         if let Some(attempt) = &mut notes.attempt {
             attempt.body_bytes = body.bytes.len();
-            attempt.body_sha256 = Some(digests.body_sha256().to_owned());
+            attempt.body_sha256 = Some(body_sha256);
         }
     });
-    let signature_headers = signature_headers(request.headers());
-    let head = signature_headers.parse()?;
-    let (key_header, mut idempotency_key) = idempotency_key(request.headers())?;
-    let covered = Covered {
-        method: request.method().as_str(),
-        target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
-        idempotency_key: key_header,
-        external_event_id: external_event_id(request.headers())?,
-        body: &body.bytes,
-    };
-    let verified = judge(request, state, &head, (&covered, &digests), client)?;
-    let captured = verified.form() != Form::Bound && is_captured(&head, &covered, &digests, state);
-    let mut key_bound = !captured;
-    if let (None, Scheme::StandardWebhooks { id, .. }) = (&idempotency_key, &head.scheme) {
-        idempotency_key = IdempotencyKey::from_webhook_id(id).ok();
-        key_bound = true;
+    let Judged { verified, idempotency_key, key_bound, id_bound, external_event_id } = judged?;
+    body.memory.keep().map_err(|Full| body::overloaded())?;
+    if let Some(connection) = request.conn_data::<Connection>() {
+        connection.prove();
     }
+    Ok(Proven { verified, idempotency_key, key_bound, id_bound, external_event_id, body })
+}
+
+/// What a signature may be over, besides the body.
+struct SignedRequest<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+}
+
+/// What was found out about a request.
+struct Judgement {
+    /// Over the body.
+    body_sha256: String,
+    /// The key that the request names, where it was refused.
+    named: Option<KeyId>,
+    judged: Result<Judged, Problem>,
+}
+
+/// What is proven of a request.
+struct Judged {
+    verified: Verified,
+    idempotency_key: Option<IdempotencyKey>,
+    key_bound: bool,
+    id_bound: bool,
+    external_event_id: Option<String>,
+}
+
+/// Judges a whole request; on any thread.
+fn judge(
+    request: &SignedRequest<'_>,
+    body: &[u8],
+    state: &AppState,
+    (client, endpoint): (Option<IpAddr>, Forms),
+) -> Judgement {
+    let digests = Digests::of(body);
+    let mut named = None;
+    let mut find = || {
+        let signature_headers = signature_headers(request.headers);
+        let head = signature_headers.parse()?;
+        let (key_header, key) = idempotency_key(request.headers)?;
+        let covered = Covered {
+            method: request.method.as_str(),
+            target: request.uri.path_and_query().map_or("/", |target| target.as_str()),
+            idempotency_key: key_header,
+            external_event_id: external_event_id(request.headers)?,
+            body,
+        };
+        let circumstances = circumstances(state, client, endpoint)?;
+        let verified = state.ingest.keyring.current()?.judge(&head, &covered, &digests, &circumstances);
+        let verified = verified.map_err(|refusal| {
+            // What is no key id may be a secret in the wrong header: it is logged nowhere.
+            named = head.key_id.parse::<KeyId>().ok();
+            Problem::refused(refusal, circumstances.now, state.limits.tolerance_s)
+        })?;
+        Ok(judged(verified, (&head, &covered, &digests), key, state))
+    };
+    let judged = find();
+    Judgement { body_sha256: digests.body_sha256().to_owned(), named, judged }
+}
+
+fn circumstances(
+    state: &AppState,
+    client: Option<IpAddr>,
+    endpoint: Forms,
+) -> Result<Circumstances, Problem> {
+    let Some(now) = state.clock_watch.reliable_now() else {
+        let detail = "Timestamps cannot be judged until the clock is right again.";
+        return Err(Problem::new(Code::ClockUnreliable, detail));
+    };
+    let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
+    Ok(Circumstances { now, tolerance, client, forms: endpoint.and(state.limits.forms) })
+}
+
+fn judged(
+    verified: Verified,
+    (head, covered, digests): (&SignedHead<'_>, &Covered<'_>, &Digests),
+    key: Option<IdempotencyKey>,
+    state: &AppState,
+) -> Judged {
+    let captured = verified.form() != Form::Bound && is_captured(head, covered, digests, state);
     let external_event_id = Some(covered.external_event_id).filter(|id| !id.is_empty()).map(str::to_owned);
-    Ok(Proven { verified, idempotency_key, key_bound, id_bound: !captured, external_event_id, body })
+    let (idempotency_key, key_bound) = match (key, &head.scheme) {
+        // A message's id is under its signature.
+        (None, Scheme::StandardWebhooks { id, .. }) => (IdempotencyKey::from_webhook_id(id).ok(), true),
+        (key, _) => (key, !captured),
+    };
+    Judged { verified, idempotency_key, key_bound, id_bound: !captured, external_event_id }
 }
 
 /// Whether a signature that does not bind them came with another path, key or delivery id before.
@@ -124,29 +253,4 @@ fn is_captured(head: &SignedHead<'_>, covered: &Covered<'_>, digests: &Digests, 
     let unbound = (covered.target, covered.idempotency_key, covered.external_event_id);
     let mut seen = state.seen_signatures.lock().unwrap_or_else(PoisonError::into_inner);
     seen.is_captured(signed, unbound, state.ingest.clock.monotonic())
-}
-
-fn judge(
-    request: &HttpRequest,
-    state: &AppState,
-    head: &SignedHead<'_>,
-    (covered, digests): (&Covered<'_>, &Digests),
-    client: Option<IpAddr>,
-) -> Result<Verified, Problem> {
-    let Some(now) = state.clock_watch.reliable_now() else {
-        let detail = "Timestamps cannot be judged until the clock is right again.";
-        return Err(Problem::new(Code::ClockUnreliable, detail));
-    };
-    let directory = state.ingest.keyring.current()?;
-    let endpoint = request.extensions().get::<Notes>().map(Notes::forms).unwrap_or_default();
-    let forms = endpoint.and(state.limits.forms);
-    let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
-    directory.judge(head, covered, digests, &Circumstances { now, tolerance, client, forms }).map_err(
-        |refusal| {
-            // What is no key id may be a secret in the wrong header: it is logged nowhere.
-            let named = head.key_id.parse::<KeyId>().ok();
-            note(request, |notes| notes.key_id = named.map(|key| key.to_string()));
-            Problem::refused(refusal, now, state.limits.tolerance_s)
-        },
-    )
 }

@@ -12,8 +12,8 @@ use tracing::Instrument as _;
 
 use super::precheck::precheck;
 use crate::domain::signature::Forms;
+use crate::http::admission::Connection;
 use crate::http::attempts::{Reason, begin};
-use crate::http::connection::Connection;
 use crate::http::error::{Code, Problem};
 use crate::http::extract::drain;
 use crate::http::problem_response::unnamed;
@@ -68,6 +68,8 @@ async fn answer(
     endpoint: Option<&Endpoint>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let connection = request.request().conn_data::<Connection>().cloned().unwrap_or_default();
+    let clock = state.ingest.clock.clone();
+    let _busy = connection.begin(clock.monotonic());
     if connection.is_condemned() {
         let detail = "The connection was closed by the answer before.";
         return Ok(request
@@ -94,6 +96,7 @@ async fn answer(
     if problem_of(&response).is_some_and(|problem| problem.close) {
         connection.condemn();
     }
+    connection.touch(clock.monotonic());
     Ok(response)
 }
 

@@ -31,6 +31,8 @@ pub enum Cause {
     Refund,
     /// That it is a webhook's delivery.
     Delivery,
+    /// That it asks for this document.
+    Document,
 }
 
 /// What brings a code about. Every code stands here, or this does not compile.
@@ -49,12 +51,12 @@ const fn causes(code: Code) -> &'static [Cause] {
         | Code::Forbidden
         | Code::RequestTimeout
         | Code::BodyTooLarge
-        | Code::RateLimited
         | Code::InternalError
         | Code::Overloaded
         | Code::StorageUnavailable
         | Code::ClockUnreliable
         | Code::ShuttingDown => &[Cause::Signed],
+        Code::RateLimited => &[Cause::Signed, Cause::Document],
         Code::IdempotencyKeyInUse | Code::IdempotencyKeyMismatch | Code::QuotaExceeded => &[Cause::Writes],
         Code::MalformedJson => &[Cause::Writes, Cause::Body],
         Code::ValidationFailed => &[Cause::Writes, Cause::Body, Cause::Query],

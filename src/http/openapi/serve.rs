@@ -8,6 +8,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use sha2::{Digest, Sha256};
 
 use super::Document;
+use crate::http::error::Problem;
+use crate::http::extract::client_of;
 use crate::http::request_context::note;
 use crate::http::state::{AppState, HttpLimits};
 
@@ -39,16 +41,20 @@ impl Description {
 }
 
 /// Says what the API is. Nothing is asked of the caller.
-pub async fn describe(request: HttpRequest, state: web::Data<AppState>) -> HttpResponse {
-    note(&request, |notes| notes.outcome = Some("ok"));
+pub async fn describe(request: HttpRequest, state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     let description = &state.description;
     let known = description.is_known(&request);
+    if !known {
+        let client = client_of(&request, &state.limits.trusted_proxies);
+        state.rate_limits.admit_document(client, state.ingest.clock.monotonic())?;
+    }
+    note(&request, |notes| notes.outcome = Some("ok"));
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header(ETag(description.tag.clone()))
         .insert_header(CacheControl(vec![CacheDirective::Public, CacheDirective::MaxAge(MAX_AGE_S)]));
     if known {
-        return response.finish();
+        return Ok(response.finish());
     }
-    response.insert_header((header::CONTENT_TYPE, "application/json")).body(description.text.clone())
+    Ok(response.insert_header((header::CONTENT_TYPE, "application/json")).body(description.text.clone()))
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::{BODY, PATH, accepted, signed};
+use conversiond::domain::signature::Form;
+
 use crate::support::raw::{RawConnection, exchange};
-use crate::support::{Backend, Service, eventually};
+use crate::support::{Backend, Caller, Service, eventually};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_that_trickles_in_is_408_when_its_time_is_over() {
@@ -79,7 +81,7 @@ async fn who_reads_no_answers_is_read_no_further() {
 async fn two_thousand_idle_connections_are_in_nobodys_way() {
     const IDLE: usize = 2_000;
     assert!(may_open(2 * IDLE + 500), "the system allows so many open files (ulimit -Hn)");
-    let settings = "[server]\nhead_timeout_s = 60\nkeep_alive_s = 60\n";
+    let settings = "[server]\nhead_timeout_s = 60\nkeep_alive_s = 60\nconnections_per_address = 4096\n";
     let mut service = Service::start_with(Backend::Sqlite.database(), settings).await;
     let mut idle = Vec::with_capacity(IDLE);
     for number in 0..IDLE {
@@ -108,6 +110,79 @@ async fn two_thousand_idle_connections_are_in_nobodys_way() {
     drop(idle);
     eventually("the service is as before", async || service.caller.get(PATH).await.status == 200).await;
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_stalls_is_408_long_before_its_whole_time_is_over() {
+    let service = Service::start_with(Backend::Sqlite.database(), "[server]\nbody_timeout_s = 60\n").await;
+    let lines = signed(&service, BODY);
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: test\r\n{lines}Content-Length: {}\r\n\r\n", BODY.len());
+    let mut connection = RawConnection::open(service.api).await;
+    connection.send(head.as_bytes()).await;
+    connection.send(&BODY[..1]).await;
+    let begun = std::time::Instant::now();
+    connection.answer().await.expect_problem(408, "request_timeout");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(service.count_events(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_connection_gets_in_however_many_of_its_address_stall() {
+    const STALLED: usize = 60;
+    let settings = "[server]\nhead_timeout_s = 60\nconnections_per_address = 20\n";
+    let service = Service::start_with(Backend::Sqlite.database(), settings).await;
+    let mut stalled = Vec::new();
+    for number in 0..STALLED {
+        let mut connection = RawConnection::open(service.api).await;
+        // Half a head, or a whole one whose body does not come.
+        let whole = "POST /api/v1/conversions HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\n1";
+        connection.try_send(if number % 2 == 0 { b"POST /api" } else { whole.as_bytes() }).await;
+        stalled.push(connection);
+        // On a connection of its own.
+        let caller = Caller { http: reqwest::Client::new(), ..service.caller.clone() };
+        let event = serde_json::json!({"event_name": "lead", "external_id": format!("L-{number}")});
+        assert_eq!(caller.post(&event).await.word(), "ACCEPTED");
+    }
+    assert!(service.figure("conversiond_connections_open", &[]).await <= 21);
+    let closed = service.figure("conversiond_connections_closed_total", &["address_limit"]).await;
+    assert!(closed >= u64::try_from(STALLED - 20).unwrap(), "{closed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stalled_bodies_give_their_memory_to_newer_ones_of_every_kind() {
+    let settings = "[server]\nbody_timeout_s = 60\nbody_bytes_in_3s_min = 0\nbodies_in_flight_bytes_max = 131072\n\
+                    body_bytes_max = 16384\nbulk_body_bytes_max = 16384\nreconciliation_body_bytes_max = 16384\n";
+    let service = Service::start_with(Backend::Sqlite.database(), settings).await;
+    for (path, known) in [
+        ("/api/v1/conversions", false),
+        ("/api/v1/conversions", true),
+        ("/api/v1/conversions/bulk", true),
+        ("/api/v1/reconciliations", true),
+    ] {
+        // Far more than there is memory for. A key's id is public: a forger may know it.
+        let key = if known { service.caller.key_id.as_str() } else { "ak_live_000000000000000000000000" };
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: t\r\nX-API-Key: {key}\r\nContent-Length: 16384\r\n\r\n");
+        let mut stalled = Vec::new();
+        for _ in 0..16 {
+            let mut connection = RawConnection::open(service.api).await;
+            connection.try_send(head.as_bytes()).await;
+            connection.try_send(&vec![b' '; 16_000]).await;
+            stalled.push(connection);
+        }
+        let body = match path {
+            "/api/v1/conversions" => BODY.to_vec(),
+            "/api/v1/conversions/bulk" => [br#"{"rows":["#.as_slice(), BODY, b"]}"].concat(),
+            _ => br#"{"from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z","rows":[{"order_id":"a"}]}"#
+                .to_vec(),
+        };
+        for _ in 0..5 {
+            let headers = service.caller.headers(Form::Bound, "POST", path, &body);
+            let answer = service.caller.send("POST", path, &body, &headers).await;
+            assert!((200..300).contains(&answer.status), "{path}: {}", answer.text);
+        }
+        drop(stalled);
+    }
 }
 
 /// Raises the limit on open files, as far as the system allows.

@@ -18,7 +18,7 @@ pub fn get() -> Operation {
         summary: "Read this document",
         description: "The description of this API, made from the service's own code. It needs no signature."
             .to_owned(),
-        causes: &[Cause::Request],
+        causes: &[Cause::Request, Cause::Document],
         parameters: vec![
             json!({
                 "name": "If-None-Match", "in": "header", "schema": { "type": "string" },

@@ -1,0 +1,309 @@
+//! The open connections: how many there may be, by address and in all, and which is closed for a newer one.
+//!
+//! A new connection always gets in. The one that has waited longest of those that never carried a right
+//! signature is closed for it: who signs has its first answer within milliseconds, who stalls is the oldest.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::connection::{Connection, Usage};
+use crate::domain::peer_failures::Peer;
+use crate::domain::time::Clock;
+use crate::telemetry::ConnectionMetrics;
+
+/// How many connections there may be.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// In all.
+    pub all: usize,
+    /// Of one address (IPv4, or IPv6 /64). A trusted proxy's are not counted so: it speaks for many.
+    pub of_address: usize,
+    /// How long a connection may be without a request. The framework's own limits on idle connections and on
+    /// heads end most of them sooner, but not a head that trickles in behind an earlier request.
+    pub idle_max: Duration,
+    /// The proxies that are not counted.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The open connections. Clones share one table.
+#[derive(Clone)]
+pub struct Connections(Arc<Table>);
+
+struct Table {
+    limits: ConnectionLimits,
+    clock: Arc<dyn Clock>,
+    metrics: ConnectionMetrics,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    entries: HashMap<u64, Entry>,
+    of_peer: HashMap<Peer, usize>,
+}
+
+struct Entry {
+    /// Whose it counts as; `None` = a trusted proxy's.
+    peer: Option<Peer>,
+    /// A second handle of the socket, to close it by.
+    socket: TcpStream,
+    usage: Arc<Usage>,
+}
+
+/// A connection's place in the table, given back when it is dropped.
+pub struct Place {
+    table: Arc<Table>,
+    id: u64,
+}
+
+impl Connections {
+    /// No connection is open yet.
+    pub fn new(limits: ConnectionLimits, clock: Arc<dyn Clock>, metrics: ConnectionMetrics) -> Self {
+        Self(Arc::new(Table { limits, clock, metrics, open: Mutex::default() }))
+    }
+
+    /// Takes a new connection into the table, and closes another one if there are too many.
+    pub fn open(&self, stream: &tokio::net::TcpStream) -> Connection {
+        let Ok(address) = stream.peer_addr() else { return Connection::default() };
+        // Without a second handle, as when the system has no more descriptors, it cannot be closed from here.
+        let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return Connection::default() };
+        self.enter(address.ip(), TcpStream::from(socket))
+    }
+
+    fn enter(&self, address: IpAddr, socket: TcpStream) -> Connection {
+        let table = &self.0;
+        let trusted = table.limits.trusted_proxies.iter().any(|net| net.contains(&address));
+        let usage = Arc::new(Usage::new(table.clock.monotonic(), trusted));
+        let peer = (!trusted).then(|| Peer::of(address));
+        let mut open = table.lock();
+        let id = open.next;
+        open.next += 1;
+        if let Some(peer) = peer {
+            *open.of_peer.entry(peer).or_insert(0) += 1;
+        }
+        open.entries.insert(id, Entry { peer, socket, usage: usage.clone() });
+        let of_peer = peer.and_then(|peer| open.of_peer.get(&peer)).copied().unwrap_or(0);
+        if of_peer > table.limits.of_address {
+            open.close_one(id, |entry| entry.peer == peer);
+            table.metrics.closed("address_limit");
+        } else if open.entries.len() > table.limits.all {
+            open.close_one(id, |_| true);
+            table.metrics.closed("limit");
+        }
+        drop(open);
+        Connection::at(Place { table: table.clone(), id }, usage)
+    }
+
+    /// Closes the connections that have been without a request for too long.
+    pub fn close_idle(&self) {
+        let table = &self.0;
+        let now = table.clock.monotonic();
+        let mut open = table.lock();
+        let too_long =
+            |usage: &Usage| !usage.is_busy() && now.saturating_sub(usage.used_at()) > table.limits.idle_max;
+        let idle: Vec<u64> =
+            open.entries.iter().filter(|(_, entry)| too_long(&entry.usage)).map(|(id, _)| *id).collect();
+        for id in idle {
+            open.close(id);
+            table.metrics.closed("idle");
+        }
+    }
+
+    /// How many connections are open.
+    pub fn count(&self) -> usize {
+        self.0.lock().entries.len()
+    }
+}
+
+impl Table {
+    /// The table holds at every moment, also where a thread ended.
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Closes one of these for the newest one, which goes itself if each of the others answers a request that
+    /// was proven.
+    fn close_one(&mut self, newest: u64, among: impl Fn(&Entry) -> bool) {
+        let others = self.entries.iter().filter(|(id, entry)| **id != newest && among(entry));
+        let candidates =
+            others.filter_map(|(id, entry)| Some((rank(&entry.usage)?, entry.usage.used_at(), *id)));
+        let victim = candidates.min().map_or(newest, |(_, _, id)| id);
+        self.close(victim);
+    }
+
+    fn close(&mut self, id: u64) {
+        if let Some(entry) = self.remove(id) {
+            // Whoever reads or writes it finds it at its end. One that is closed already is no error.
+            let _ = entry.socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        if let Some(peer) = entry.peer
+            && let Some(count) = self.of_peer.get_mut(&peer)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.of_peer.remove(&peer);
+            }
+        }
+        Some(entry)
+    }
+}
+
+/// Which kind goes first; `None` = none of this kind goes.
+fn rank(usage: &Usage) -> Option<u8> {
+    match (usage.is_proven(), usage.is_busy()) {
+        (false, false) => Some(0),
+        (false, true) => Some(1),
+        (true, false) => Some(2),
+        (true, true) => None,
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.table.lock().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Seconds(AtomicU64);
+
+    impl Clock for Seconds {
+        fn now(&self) -> DateTime<Utc> {
+            DateTime::UNIX_EPOCH
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    struct World {
+        connections: Connections,
+        clock: Arc<Seconds>,
+        listener: TcpListener,
+    }
+
+    /// A connection as both sides see it.
+    struct Pair {
+        connection: Connection,
+        client: TcpStream,
+    }
+
+    impl World {
+        fn new(all: usize, of_address: usize) -> Self {
+            let clock = Arc::new(Seconds::default());
+            let limits = ConnectionLimits {
+                all,
+                of_address,
+                idle_max: Duration::from_secs(50),
+                trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            };
+            let connections = Connections::new(limits, clock.clone(), ConnectionMetrics::default());
+            Self { connections, clock, listener: TcpListener::bind("127.0.0.1:0").unwrap() }
+        }
+
+        fn open(&self, address: &str) -> Pair {
+            self.clock.0.fetch_add(1, Ordering::Relaxed);
+            let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+            let (server, _) = self.listener.accept().unwrap();
+            Pair { connection: self.connections.enter(address.parse().unwrap(), server), client }
+        }
+    }
+
+    impl Pair {
+        fn is_closed(&self) -> bool {
+            self.client.set_nonblocking(true).unwrap();
+            matches!((&self.client).read(&mut [0]), Ok(0))
+        }
+    }
+
+    fn closed(pairs: &[Pair]) -> Vec<usize> {
+        pairs.iter().enumerate().filter(|(_, pair)| pair.is_closed()).map(|(index, _)| index).collect()
+    }
+
+    #[test]
+    fn of_one_address_the_oldest_that_never_signed_goes_and_nobody_elses() {
+        let world = World::new(100, 3);
+        let other = world.open("198.51.100.8");
+        let mut pairs: Vec<Pair> = (0..3).map(|_| world.open("198.51.100.7")).collect();
+        pairs[0].connection.prove();
+        pairs.push(world.open("198.51.100.7"));
+        assert_eq!(closed(&pairs), [1]);
+        pairs.push(world.open("198.51.100.7"));
+        assert_eq!(closed(&pairs), [1, 2]);
+        assert!(!other.is_closed());
+        assert_eq!(world.connections.count(), 4);
+        drop(pairs);
+        assert_eq!((world.connections.count(), world.connections.0.lock().of_peer.len()), (1, 1));
+    }
+
+    #[test]
+    fn in_all_those_without_a_request_go_first_and_those_that_answer_a_proven_one_never() {
+        let world = World::new(3, 100);
+        let address = |number: usize| format!("198.51.100.{number}");
+        let mut pairs: Vec<Pair> = (0..3).map(|number| world.open(&address(number))).collect();
+        let busy = pairs[0].connection.begin(Duration::ZERO);
+        pairs[1].connection.prove();
+        // The third has nothing to show.
+        pairs.push(world.open(&address(3)));
+        assert_eq!(closed(&pairs), [2]);
+        let _asks = pairs[3].connection.begin(Duration::from_secs(9));
+        // An unproven request, then an idle proven connection.
+        pairs.push(world.open(&address(4)));
+        assert_eq!(closed(&pairs), [0, 2]);
+        drop(busy);
+        pairs[3].connection.prove();
+        pairs[4].connection.prove();
+        let _asks_too = pairs[4].connection.begin(Duration::from_secs(9));
+        pairs.push(world.open(&address(5)));
+        assert_eq!(closed(&pairs), [0, 1, 2]);
+        pairs[5].connection.prove();
+        let _asks_as_well = pairs[5].connection.begin(Duration::from_secs(9));
+        pairs.push(world.open(&address(6)));
+        assert_eq!(closed(&pairs), [0, 1, 2, 6], "the newest goes itself");
+        assert_eq!(world.connections.count(), 3);
+    }
+
+    #[test]
+    fn a_trusted_proxys_connections_are_not_counted_by_address_and_count_as_proven() {
+        let world = World::new(100, 1);
+        let pairs: Vec<Pair> = (0..5).map(|_| world.open("10.0.0.1")).collect();
+        assert_eq!(closed(&pairs), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn who_trickles_a_head_in_behind_a_request_is_closed_in_the_end() {
+        let world = World::new(100, 100);
+        let (idle, busy) = (world.open("198.51.100.7"), world.open("198.51.100.7"));
+        let _asks = busy.connection.begin(world.clock.monotonic());
+        world.clock.0.fetch_add(50, Ordering::Relaxed);
+        idle.connection.touch(Duration::from_secs(2));
+        world.connections.close_idle();
+        assert!(!idle.is_closed());
+        world.clock.0.fetch_add(1, Ordering::Relaxed);
+        world.connections.close_idle();
+        assert!(idle.is_closed() && !busy.is_closed());
+    }
+}
