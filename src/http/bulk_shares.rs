@@ -144,10 +144,12 @@ mod tests {
         assert_eq!(shares.lock().bytes, 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn requests_of_one_merchant_take_turns_and_nobody_elses_wait_for_them() {
         let shares = shares();
-        let [first, second, third] = [1, 1, 1].map(|number| shares.take(merchant(number), 10).unwrap());
+        let impatient = BulkShares { wait: Duration::ZERO, ..shares.clone() };
+        let [first, third] = [1, 1].map(|number| shares.take(merchant(number), 10).unwrap());
+        let second = impatient.take(merchant(1), 10).unwrap();
         let turn = first.turn(1_000).await.unwrap();
         assert!(second.turn(1).await.is_err());
         let other = shares.take(merchant(2), 10).unwrap();

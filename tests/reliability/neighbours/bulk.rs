@@ -10,7 +10,7 @@ use conversiond::domain::signature::Form;
 use serde_json::{Value, json};
 
 use crate::support::caller::Answer;
-use crate::support::process::ServeProcess;
+use crate::support::process::{ServeProcess, command};
 use crate::support::service::Setup;
 use crate::support::{Backend, Caller, TestDatabase, on_both_databases};
 
@@ -118,7 +118,10 @@ async fn two_merchants(database: &TestDatabase) -> (ServeProcess, Caller, Caller
             setup.key(KeyKind::Live, Some(merchant))
         })
     };
-    let service = ServeProcess::start(database);
+    // Both on one writer, whatever their ids are.
+    let mut command = command(database, &["serve"]);
+    command.env("CONVERSIOND__DATABASE__WRITERS", "1");
+    let service = ServeProcess::start_command(command);
     callers.iter_mut().for_each(|caller| caller.base.clone_from(&service.base));
     let [a, b] = callers;
     (service, a, b)
