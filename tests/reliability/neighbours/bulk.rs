@@ -58,7 +58,7 @@ async fn press(caller: Caller, number: usize, over: Arc<AtomicBool>, told: Arc<T
         if over.load(Ordering::Relaxed) {
             return;
         }
-        let name = if number % 2 == 0 { "again".to_owned() } else { format!("{number}-{nth}") };
+        let name = if number.is_multiple_of(2) { "again".to_owned() } else { format!("{number}-{nth}") };
         let answer = send(&caller, &bulk(&name)).await;
         let code = if answer.status == 200 { String::new() } else { answer.word() };
         if answer.status == 200 {
