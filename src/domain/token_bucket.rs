@@ -190,12 +190,12 @@ mod tests {
         );
         assert_eq!(bucket.take_into_debt(1, ms(999)), Err(Duration::from_nanos(1)));
         assert_eq!(bucket.take_into_debt(u32::MAX, ms(1_000)), Ok(()));
-        assert!(bucket.take_into_debt(1, Duration::from_secs(4_294_966)).is_err());
-        assert_eq!(bucket.until_positive(Duration::from_secs(4_294_968)), Duration::ZERO);
+        assert!(bucket.take_into_debt(1, Duration::from_secs(4_294_967)).is_err());
+        assert_eq!(bucket.until_positive(Duration::from_secs(4_294_969)), Duration::ZERO);
         // The debt is none of another limit's, but stays.
-        bucket.take_into_debt(100_000_000, Duration::from_secs(4_294_968)).unwrap();
-        bucket.adopt(limit(1, 1), Duration::from_secs(4_294_968));
-        assert!(bucket.take(Duration::from_secs(4_294_968)).is_err());
+        bucket.take_into_debt(100_000_000, Duration::from_secs(4_294_969)).unwrap();
+        bucket.adopt(limit(1, 1), Duration::from_secs(4_294_969));
+        assert!(bucket.take(Duration::from_secs(4_294_969)).is_err());
         let mut bucket = TokenBucket::full(limit(u32::MAX, u32::MAX), ms(0));
         assert_eq!(bucket.take_into_debt(u32::MAX, ms(0)), Ok(()));
         assert!(bucket.is_full(Duration::MAX));
