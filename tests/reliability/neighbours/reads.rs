@@ -123,11 +123,14 @@ fn books(rows: usize) -> String {
     (0..rows).map(|n| format!("{}\n", json!({"order_id": format!("N-{n}"), "value": "1"}))).collect()
 }
 
-fn callers(database: &TestDatabase, base: &str, count: usize) -> Vec<Caller> {
+/// Callers of merchants that have so many events each.
+fn callers(database: &TestDatabase, count: usize, events: usize) -> Vec<Caller> {
     let mut setup = Setup::new(database, "");
-    setup.base = base.to_owned();
     let mut caller = || {
         let merchant = setup.merchant();
+        if events > 0 {
+            setup.fill_events(merchant, events, 100);
+        }
         setup.key(KeyKind::Live, Some(merchant))
     };
     (0..count).map(|_| caller()).collect()
@@ -142,7 +145,7 @@ on_both_databases! {
         setup.fill_events(merchant, EVENTS, 100);
         setup.fill_journal(merchant, ATTEMPTS);
         drop(setup);
-        let mut quiet = callers(&database, "", 1).remove(0);
+        let mut quiet = callers(&database, 1, 0).remove(0);
         let service = ServeProcess::start(&database);
         (noisy.base, quiet.base) = (service.base.clone(), service.base.clone());
         let promises = Promises::default();
@@ -157,7 +160,8 @@ on_both_databases! {
         let (mut callbacks, mut reads) = measure(&quiet, &promises).await;
         let answers = noise.end().await;
         println!("{backend:?}: the noisy merchant was answered {answers:?}");
-        assert!(answers.keys().all(|answer| answer == "200 " || answer == "503 overloaded"), "{answers:?}");
+        // A query of its own may have taken too long.
+        assert!(answers.keys().all(|answer| answer == "200 " || answer.starts_with("503 ")), "{answers:?}");
         assert!(answers["200 "] > 0);
         callbacks.judge(&format!("{backend:?}: the other's callbacks"));
         reads.judge(&format!("{backend:?}: the other's reads"));
@@ -167,13 +171,14 @@ on_both_databases! {
     }
 }
 
-/// The log is looked at after some transactions, and reads that run are waited for.
-const LOG_BYTES_MAX: u64 = 12 << 20;
+/// The log grows while reads that run are waited for; it is not copied at all while they overlap without a gap,
+/// and would have twice as many bytes.
+const LOG_BYTES_MAX: u64 = 24 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_that_overlap_do_not_make_sqlites_log_grow() {
     let database = Backend::Sqlite.database();
-    let mut callers = callers(&database, "", 5);
+    let mut callers = callers(&database, 5, 12_000);
     let mut serve = command(&database, &["serve"]);
     serve.env("CONVERSIOND__DATABASE__CHECKPOINT_PAGES", "100");
     serve.env("CONVERSIOND__DATABASE__LOG_PAGES_MAX", "400");
@@ -182,17 +187,13 @@ async fn reads_that_overlap_do_not_make_sqlites_log_grow() {
     let (writer, readers) = callers.split_last().unwrap();
     let mut noise = Noise::default();
     for reader in readers {
-        for order in 0..100 {
-            assert_eq!(reader.post_text(&Promises::event(&format!("R-{order}"))).await.status, 202);
-        }
-        for _ in 0..2 {
-            noise.make(reader, "GET", "/api/v1/conversions?limit=500", "");
-            noise.make(reader, "GET", "/api/v1/orders?limit=100", "");
+        for _ in 0..4 {
+            noise.make(reader, "GET", "/api/v1/conversions?attribution=attributed", "");
         }
     }
     let log = database.folder().join("test.db-wal");
     let (mut written, mut longest) = (0, 0);
-    for batch in 0..50 {
+    for batch in 0..100 {
         let row = |n| json!({"event_name": "lead", "external_id": format!("W-{batch}-{n}"), "metadata": {"m": "x".repeat(4_000)}});
         let body = json!({ "rows": (0..100).map(row).collect::<Vec<_>>() }).to_string();
         let target = "/api/v1/conversions/bulk";
