@@ -276,6 +276,9 @@ async fn refresh_keys(
         });
         match loaded.await {
             Ok(directory) => keyring.replace(directory),
+            Err(error @ StoreError::Unusable(_)) => {
+                tracing::error!(%error, age_s = keyring.age().as_secs(), "keys could not be read");
+            }
             Err(error) => tracing::warn!(%error, age_s = keyring.age().as_secs(), "keys could not be read"),
         }
     }

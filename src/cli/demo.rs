@@ -47,7 +47,7 @@ impl Demo {
         };
         let key = issue_key(&mut connection, &ring, request, now, &SystemEntropy)?;
         ensure_token_key(&mut connection, &ring, now, &SystemEntropy)?;
-        let tokens = Loader::new(ring, &SystemEntropy).load(&mut connection, now)?.token_ring;
+        let tokens = connection.read(|c| Loader::new(ring, &SystemEntropy).load(c, now))?.token_ring;
         let random_id = || {
             let mut bytes = [0u8; 16];
             SystemEntropy.fill(&mut bytes);

@@ -112,11 +112,14 @@ fn clock(context: &Context, connection: &mut AnyConnection) -> Result<String, St
 }
 
 fn keys(context: &Context, connection: &mut AnyConnection, ring: MasterKeyRing) -> Result<String, String> {
-    let directory = Loader::new(ring, &SystemEntropy)
-        .load(connection, context.now())
-        .map_err(|error| format!("{error}; is this the master key they were made with?"))?;
-    Ok(format!("{} keys, every secret opens", directory.len()))
+    let directory = connection
+        .read(|c| Loader::new(ring, &SystemEntropy).load(c, context.now()))
+        .map_err(|error| format!("{error}. {TAMPERED}"))?;
+    Ok(format!("{} keys, every secret opens and every key row verifies", directory.len()))
 }
+
+const TAMPERED: &str = "Is this the master key they were made with? Else somebody has changed these rows without \
+     it: `conversiond key revoke` ends such a key";
 
 enum DatabaseFile {
     There(Result<String, String>),

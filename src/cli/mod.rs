@@ -25,6 +25,7 @@ mod serve;
 mod sign;
 mod signals;
 mod token;
+mod token_key;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,7 +69,7 @@ enum Command {
     Token(token::Token),
     /// The keys that click tokens are made with.
     #[command(subcommand)]
-    TokenKey(token::TokenKey),
+    TokenKey(token_key::TokenKey),
     /// The key that secrets are encrypted with.
     #[command(subcommand)]
     MasterKey(master_key::MasterKey),

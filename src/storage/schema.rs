@@ -23,6 +23,8 @@ diesel::table! {
         require_v2 -> Bool,
         created_at -> Timestamp,
         revoked_at -> Nullable<Timestamp>,
+        tag -> Binary,
+        tag_master_key -> Integer,
     }
 }
 
@@ -44,6 +46,7 @@ diesel::table! {
         ciphertext -> Binary,
         master_key -> Integer,
         created_at -> Timestamp,
+        retired_at -> Nullable<Timestamp>,
     }
 }
 
