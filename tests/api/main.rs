@@ -48,6 +48,7 @@ mod refusals;
 mod reports;
 mod signatures;
 mod standard_webhooks;
+mod tampered_keys;
 mod vectors;
 mod webhooks;
 mod wire;
