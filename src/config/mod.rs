@@ -145,8 +145,10 @@ pub struct Peer {
 pub struct Journal {
     pub queue_attempts: usize,
     pub peer_attempts_per_s: u32,
+    pub unproven_attempts_per_s: u32,
     pub retention_days: u32,
     pub refused_rows_max: u64,
+    pub merchant_refused_rows_max: u64,
 }
 
 /// `[retention]`
@@ -310,6 +312,10 @@ impl Config {
         within("journal.queue_attempts", number(self.journal.queue_attempts), 1, 1 << 20)?;
         within("retention.raw_body_days", self.retention.raw_body_days.into(), 0, 36_500)?;
         within("journal.retention_days", self.journal.retention_days.into(), 1, 3_650)?;
+        let attempts_max = i128::from(RateLimit::MAX);
+        within("journal.unproven_attempts_per_s", self.journal.unproven_attempts_per_s.into(), 0, attempts_max)?;
+        let of_merchant = self.journal.merchant_refused_rows_max;
+        within("journal.merchant_refused_rows_max", of_merchant.into(), 100, 1 << 40)?;
         within("journal.refused_rows_max", self.journal.refused_rows_max.into(), 1_000, 1 << 40)
     }
 }

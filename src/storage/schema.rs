@@ -154,6 +154,7 @@ diesel::table! {
         order_id -> Nullable<Text>,
         event_id -> Nullable<Text>,
         elapsed_us -> BigInt,
+        authenticated -> Bool,
     }
 }
 

@@ -119,7 +119,14 @@ fn judge(
     };
     let directory = state.ingest.keyring.current()?;
     let tolerance = TimeDelta::seconds(state.limits.tolerance_s);
-    directory.judge(head, covered, digests, &Circumstances { now, tolerance, client }).map_err(|refusal| {
+    let judged = directory.judge(head, covered, digests, &Circumstances { now, tolerance, client });
+    if judged.as_ref().map_or_else(|refusal| refusal.signed_rightly(), |_| true) {
+        note(request, |notes| {
+            let attempt = notes.attempt.as_mut();
+            attempt.into_iter().for_each(|attempt| attempt.authenticated(directory.owner_of(head.key_id)));
+        });
+    }
+    judged.map_err(|refusal| {
         // What is no key id may be a secret in the wrong header: it is logged nowhere.
         let named = head.key_id.parse::<KeyId>().ok();
         note(request, |notes| notes.key_id = named.map(|key| key.to_string()));
