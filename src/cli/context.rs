@@ -4,8 +4,8 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::Failure;
 use super::output::Output;
+use super::{Failure, output};
 use crate::config::{self, Config};
 use crate::domain::time::Clock as _;
 use crate::domain::vault::MasterKeyRing;
@@ -56,7 +56,11 @@ impl Context {
     ) -> Result<MasterKeyRing, Failure> {
         let migrated = migrate::pending(connection)?.is_empty();
         let sealed = migrated && keys::any_sealed(connection)?;
-        let ring = load_master_key(&self.master_key_source(!sealed), &SystemEntropy)?;
+        let source = self.master_key_source(!sealed);
+        let ring = load_master_key(&source, &SystemEntropy)?;
+        if let Some(path) = source.open_to_its_group() {
+            output::warning(&format!("{0}: its group may read it; run: chmod 600 {0}", path.display()));
+        }
         if sealed {
             Loader::check(&ring, connection, strictness, self.now(), &SystemEntropy)?;
         }

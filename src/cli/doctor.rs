@@ -29,10 +29,12 @@ pub fn run(context: &Context) -> Result<(), Failure> {
     let mut checks =
         vec![Check::new("configuration", Ok("every key is known and within its limits".to_owned()))];
     let master_key = master_key(context);
-    checks.push(Check::new(
-        "master key",
-        master_key.as_ref().map(|ring| format!("key {} encrypts", ring.newest())).map_err(Clone::clone),
-    ));
+    let open = context.master_key_source(false).open_to_its_group();
+    let open = open.map(|path| format!("; its group may read it: chmod 600 {}", path.display()));
+    let describe = |ring: &MasterKeyRing| {
+        format!("key {} encrypts{}", ring.newest(), open.as_deref().unwrap_or_default())
+    };
+    checks.push(Check::new("master key", master_key.as_ref().map(describe).map_err(Clone::clone)));
     let database = database(context);
     checks.push(Check::new(
         "database",

@@ -138,7 +138,9 @@ const ANYWHERE: &str = "\nIt takes v2 signatures only, from anywhere: a key that
 fn show(context: &Context, issued: &IssuedKey, advice: &str) -> Result<(), Failure> {
     let (key, secret) = (issued.key_id.as_str(), issued.secret.expose_text());
     context.output.show(&json!({ "key_id": key, "secret": secret }), || {
-        format!("key     {key}\nsecret  {secret}\nThe secret is shown this once. In force within 5 s.{advice}")
+        format!(
+            "key     {key}\nsecret  {secret}\nThe secret is shown this once. In force within 5 s.{advice}"
+        )
     })
 }
 

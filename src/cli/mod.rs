@@ -11,6 +11,7 @@ mod doctor;
 mod erase;
 mod explain;
 mod export;
+mod files;
 mod health;
 mod input;
 mod key;

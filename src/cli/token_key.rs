@@ -115,7 +115,12 @@ impl Listed {
     fn row(&self) -> Vec<String> {
         let time = |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), instant::format);
         let safe_from = self.safe_from.map_or_else(|| "signs".to_owned(), instant::format);
-        vec![self.key.number.to_string(), time(Some(self.key.created_at)), safe_from, time(self.key.retired_at)]
+        vec![
+            self.key.number.to_string(),
+            time(Some(self.key.created_at)),
+            safe_from,
+            time(self.key.retired_at),
+        ]
     }
 }
 
@@ -123,7 +128,8 @@ fn list(context: &Context) -> Result<(), Failure> {
     let listed = context.database()?.read(Listed::all)?;
     let described: Vec<Value> = listed.iter().map(Listed::describe).collect();
     context.output.show(&json!({ "token_keys": described }), || {
-        let mut rows = vec![["NUMBER", "CREATED", "SAFE TO RETIRE FROM", "RETIRED"].map(str::to_owned).to_vec()];
+        let mut rows =
+            vec![["NUMBER", "CREATED", "SAFE TO RETIRE FROM", "RETIRED"].map(str::to_owned).to_vec()];
         rows.extend(listed.iter().map(Listed::row));
         table(&rows)
     })

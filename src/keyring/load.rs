@@ -134,12 +134,15 @@ impl Loader {
             keys.extend(self.key(record, &merchants, (&mut before, now), &mut verdict));
         }
         verdict.problems.extend(
-            strays.into_iter().map(|key| format!("a secret stands under key {key}, which its owner does not have")),
+            strays
+                .into_iter()
+                .map(|key| format!("a secret stands under key {key}, which its owner does not have")),
         );
         let mut tokens = Vec::new();
         for key in token_keys::all(connection)? {
             let opened = verdict.take(self.token_key(&key));
-            tokens.extend(opened.filter(|_| key.retired_at.is_none_or(|at| at > now)).map(|k| (key.number, k)));
+            tokens
+                .extend(opened.filter(|_| key.retired_at.is_none_or(|at| at > now)).map(|k| (key.number, k)));
         }
         let directory = KeyDirectory::new(keys, self.dummy.clone(), TokenRing::new(tokens));
         Ok((directory.with_merchants(merchants), verdict))
@@ -161,7 +164,8 @@ impl Loader {
         // What a revoked key was sealed with is of no use, and of no harm should it not open.
         for secret in stored.into_iter().filter(|secret| key.revoked_at.is_none() && secret.is_live(now)) {
             let opened = self.secret(&secret, before);
-            secrets.extend(verdict.take(opened).map(|keys| LiveSecret { keys, expires_at: secret.expires_at }));
+            secrets
+                .extend(verdict.take(opened).map(|keys| LiveSecret { keys, expires_at: secret.expires_at }));
         }
         Some(ApiKey {
             secrets,

@@ -157,6 +157,7 @@ fn check(line: &Journaled, expected: &Expected) {
     assert_eq!((line.status, line.reason.as_str()), (expected.status, expected.reason), "{id}");
     assert_eq!(line.error_pointer.as_deref(), expected.pointer, "{id}");
     assert_eq!(line.order.as_deref(), expected.order, "{id}");
+    assert!(line.authenticated || line.order.is_none(), "{id}");
     assert_eq!((line.merchant, line.mode.is_some()), (expected.owner, expected.owner.is_some()), "{id}");
     assert_eq!(line.peer.as_deref(), Some("127.0.0.1"), "{id}");
     let word = if expected.status == 202 { expected.reason } else { "refused" };

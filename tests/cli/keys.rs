@@ -100,7 +100,9 @@ fn doctor_names_a_key_that_was_changed_without_the_master_key_and_revoking_it_me
         assert!(told.contains("every secret opens and every key row verifies"), "{told}");
         let moved = format!("UPDATE key_secrets SET key_id = '{foreign}' WHERE key_id = '{own}'");
         assert_eq!(Setup::new(&database, "").execute(&moved), 1);
-        for arguments in [&["doctor"][..], &["serve"], &["key", "create", "--operator"], &["key", "rotate", &own]] {
+        for arguments in
+            [&["doctor"][..], &["serve"], &["key", "create", "--operator"], &["key", "rotate", &own]]
+        {
             let ran = run(&database, arguments);
             let told = format!("{}{}", ran.out, ran.err);
             assert!(ran.code == Some(1) && told.contains(&own) && told.contains("does not verify"), "{told}");

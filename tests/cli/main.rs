@@ -24,6 +24,7 @@ mod master_key_file;
 mod merchants;
 mod reconcile;
 mod report;
+mod secrets_hidden;
 mod serving;
 mod settings;
 mod shell;

@@ -103,7 +103,8 @@ fn the_key_that_signs_cannot_be_retired_and_a_retired_one_stays_so() {
         let database = backend.database();
         let merchant = merchant(&database);
         let old = text(&mint(&database, &merchant, &[]), "nim_ct");
-        run(&database, &["token-key", "retire", "1"]).failed_saying(&["token key 1 signs", "token-key rotate"]);
+        run(&database, &["token-key", "retire", "1"])
+            .failed_saying(&["token key 1 signs", "token-key rotate"]);
         run(&database, &["token-key", "retire", "2"]).failed_saying(&["there is no token key 2"]);
         run(&database, &["token-key", "rotate"]).done();
         let later = "2999-01-01T00:00:00Z";
@@ -113,7 +114,8 @@ fn the_key_that_signs_cannot_be_retired_and_a_retired_one_stays_so() {
         let retired = run_json(&database, &["token-key", "retire", "1"]);
         assert_ne!(retired["retired_at"], later);
         run(&database, &["token", "inspect", &old]).failed_saying(&["not a genuine click token"]);
-        run(&database, &["token-key", "retire", "1", "--at", later]).failed_saying(&["has been retired since"]);
+        run(&database, &["token-key", "retire", "1", "--at", later])
+            .failed_saying(&["has been retired since"]);
         run(&database, &["master-key", "rewrap"]).done();
         run(&database, &["token", "inspect", &old]).failed_saying(&["not a genuine click token"]);
         let new = text(&mint(&database, &merchant, &[]), "nim_ct");

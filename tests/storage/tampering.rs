@@ -6,7 +6,9 @@ use std::sync::Barrier;
 use chrono::TimeDelta;
 use conversiond::domain::ids::{KeyKind, MerchantId};
 use conversiond::domain::time::Clock as _;
-use conversiond::keyring::{KeyRequest, Loader, issue_key, retire_token_key, rewrap, rotate_key, rotate_token_key};
+use conversiond::keyring::{
+    KeyRequest, Loader, issue_key, retire_token_key, rewrap, rotate_key, rotate_token_key,
+};
 use conversiond::storage::StoreError;
 use conversiond::storage::keys;
 use conversiond::storage::merchants::{self, Changes};
@@ -81,7 +83,8 @@ impl Stage {
         let (revoked, bound) = (self.revoked.key_id.as_str(), self.bound.key_id.as_str());
         let live = test.replace("ak_test_", "ak_live_");
         let other_id = "0b7d9f2e-5c41-4f0a-9d3e-6a1f2b3c4d5e";
-        let copied_row = "key_id, ip_allow, require_v2, created_at, revoked_at, tag, tag_master_key FROM api_keys";
+        let copied_row =
+            "key_id, ip_allow, require_v2, created_at, revoked_at, tag, tag_master_key FROM api_keys";
         let copied_secret = "ciphertext, master_key, created_at, NULL FROM key_secrets";
         let one = |key: &str, sql: String| (key.to_owned(), vec![sql]);
         let secret = |set: &str, key: &str| format!("UPDATE key_secrets SET {set} WHERE key_id = '{key}'");
@@ -98,12 +101,33 @@ impl Stage {
             both(a, &format!("merchant_id = '{vm}'")),
             both(a, "merchant_id = ''"),
             one(&live, row(&format!("key_id = '{live}'"), test)),
-            (live.clone(), vec![secret(&format!("key_id = '{live}'"), test), row(&format!("key_id = '{live}'"), test)]),
-            one(v, format!("INSERT INTO key_secrets SELECT '{vm}', '{v}', '{other_id}', {copied_secret} WHERE key_id = '{a}'")),
-            one(v, format!("INSERT INTO key_secrets SELECT '{vm}', '{v}', secret_id, {copied_secret} WHERE key_id = '{a}'")),
-            one(a, format!("INSERT INTO key_secrets SELECT '{am}', '{a}', '{other_id}', {copied_secret} WHERE key_id = '{a}'")),
+            (
+                live.clone(),
+                vec![secret(&format!("key_id = '{live}'"), test), row(&format!("key_id = '{live}'"), test)],
+            ),
+            one(
+                v,
+                format!(
+                    "INSERT INTO key_secrets SELECT '{vm}', '{v}', '{other_id}', {copied_secret} WHERE key_id = '{a}'"
+                ),
+            ),
+            one(
+                v,
+                format!(
+                    "INSERT INTO key_secrets SELECT '{vm}', '{v}', secret_id, {copied_secret} WHERE key_id = '{a}'"
+                ),
+            ),
+            one(
+                a,
+                format!(
+                    "INSERT INTO key_secrets SELECT '{am}', '{a}', '{other_id}', {copied_secret} WHERE key_id = '{a}'"
+                ),
+            ),
             one(a, format!("INSERT INTO api_keys SELECT '{vm}', {copied_row} WHERE key_id = '{a}'")),
-            one(v, secret(&format!("ciphertext = (SELECT ciphertext FROM key_secrets WHERE key_id = '{a}')"), v)),
+            one(
+                v,
+                secret(&format!("ciphertext = (SELECT ciphertext FROM key_secrets WHERE key_id = '{a}')"), v),
+            ),
             // What limits a key, or ended it.
             one(revoked, row("revoked_at = NULL", revoked)),
             one(revoked, row("revoked_at = '2999-01-01 00:00:00'", revoked)),

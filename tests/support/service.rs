@@ -227,7 +227,10 @@ impl Setup {
     /// Lets the secret of a caller's key expire.
     pub fn expire(&mut self, caller: &Caller) {
         let id = &caller.key_id;
-        self.change_key(caller, &format!("UPDATE key_secrets SET expires_at = created_at WHERE key_id = '{id}'"));
+        self.change_key(
+            caller,
+            &format!("UPDATE key_secrets SET expires_at = created_at WHERE key_id = '{id}'"),
+        );
     }
 
     /// A statement behind the service's back; how many rows it touched.

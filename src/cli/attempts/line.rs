@@ -3,6 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use crate::cli::output::visible;
 use crate::domain::attempt::Journaled;
 use crate::domain::instant;
 
@@ -49,8 +50,8 @@ pub fn row(line: &Journaled) -> String {
 }
 
 fn join(cells: &[String], last: &str) -> String {
-    let padded = cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{cell:width$}  "));
-    padded.chain([last.to_owned()]).collect()
+    let padded = cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{:width$}  ", visible(cell)));
+    padded.chain([visible(last).into_owned()]).collect()
 }
 
 /// An instant to the millisecond, always of one width.

@@ -73,7 +73,9 @@ pub fn rotate(
         let of_key = key_secrets::merchant_id.eq(&merchant).and(key_secrets::key_id.eq(key_id));
         for (age, older) in live.iter().enumerate() {
             let expires_at = if age == 0 { old_expires_at } else { now };
-            let row = key_secrets::table.filter(of_key).filter(key_secrets::secret_id.eq(older.secret_id.to_string()));
+            let row = key_secrets::table
+                .filter(of_key)
+                .filter(key_secrets::secret_id.eq(older.secret_id.to_string()));
             diesel::update(row).set(key_secrets::expires_at.eq(Some(expires_at.naive_utc()))).execute(c)?;
         }
         let forgotten = key_secrets::expires_at.lt((now - EXPIRED_KEPT).naive_utc());

@@ -29,7 +29,8 @@ pub fn rewrap(
         let (key, secrets) = load(c, &merchant_id, &key_id)?.verified(ring)?;
         for secret in secrets {
             let purpose = secret.purpose();
-            let unusable = |error: OpenError| StoreError::Unusable(format!("a secret of key {key_id}: {error}"));
+            let unusable =
+                |error: OpenError| StoreError::Unusable(format!("a secret of key {key_id}: {error}"));
             let plain = match ring.open(&secret.sealed, &purpose) {
                 Err(_) if key.revoked_at.is_some() || !secret.is_live(now) => continue,
                 opened => opened.map_err(unusable)?,

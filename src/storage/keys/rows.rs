@@ -210,7 +210,10 @@ mod tests {
             key().message(&[secret("a", Some(9)), secret("b", Some(9))], false),
             key().message(&[secret("a", None), secret("b", None)], false),
             key().message(&[secret("a", None), secret("c", Some(9))], false),
-            key().message(&[secret("a", None), SecretRow { created_at: at(4), ..secret("b", Some(9)) }], false),
+            key().message(
+                &[secret("a", None), SecretRow { created_at: at(4), ..secret("b", Some(9)) }],
+                false,
+            ),
             KeyRow { merchant_id: "mk".to_owned(), key_id: String::new(), ..key() }.message(&secrets, false),
             KeyRow { merchant_id: String::new(), ..key() }.message(&secrets, false),
             KeyRow { ip_allow: String::new(), ..key() }.message(&secrets, false),
