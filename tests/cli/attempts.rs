@@ -187,7 +187,7 @@ on_both_databases! {
         let body = json!({"merchant_id": shop.merchants[0], "url_id": LINK, "domain_id": LINK}).to_string();
         let mut clicked = None;
         eventually("the operator's key is known", async || {
-            let headers = operator.headers(Form::Plain, "POST", "/api/v1/clicks", body.as_bytes());
+            let headers = operator.headers(Form::Bound, "POST", "/api/v1/clicks", body.as_bytes());
             let answer = operator.send("POST", "/api/v1/clicks", body.as_bytes(), &headers).await;
             clicked = (answer.status == 201).then_some(answer);
             clicked.is_some()

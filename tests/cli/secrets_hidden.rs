@@ -36,6 +36,7 @@ fn check(database: &TestDatabase, wrong: &Wrong) {
         if let Some(text) = &wrong.file {
             std::fs::write(database.folder().join("wrong.toml"), text).unwrap();
             command.args(["--config", "wrong.toml"]).env_remove("CONVERSIOND__DATABASE__URL");
+            command.env_remove("CONVERSIOND__SERVER__LISTEN");
         }
         command.envs(wrong.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
