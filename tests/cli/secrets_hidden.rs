@@ -72,7 +72,7 @@ fn no_command_shows_any_part_of_a_password_in_a_wrong_database_url() {
         format!("host={closed} password={MARKER}"),
         format!("mysql://me:{MARKER}@{closed}/x"),
         format!("Postgres://me:{MARKER}@{closed}/x"),
-        format!("{MARKER}"),
+        MARKER.to_owned(),
         format!("[\"{MARKER}\"]"),
         format!("{{ password = \"{MARKER}\" }}"),
     ];
