@@ -46,20 +46,21 @@ impl Cast {
         let ring: MasterKeyRing = MASTER_KEY.parse().expect("a master key");
         let now = SystemClock.now();
         let bytes = [7; 32];
-        let sealed = ring.seal(&bytes, &token_keys::purpose(1), &SystemEntropy).expect("sealed");
+        let sealed = ring.seal(&bytes, &token_keys::purpose(1, now, None), &SystemEntropy).expect("sealed");
         Self {
             members: (0..merchants).map(|_| Member::new(&ring, now)).collect(),
             tokens: TokenRing::new([(1, TokenKey::new(&bytes))]),
-            token_key: StoredTokenKey { number: 1, sealed, created_at: now },
+            token_key: StoredTokenKey { number: 1, sealed, created_at: now, retired_at: None },
         }
     }
 
     /// Writes them into an empty database.
     pub fn plant(&self, connection: &mut AnyConnection) {
         assert!(token_keys::add(connection, &self.token_key).expect("a token key"), "a fresh database");
+        let ring: MasterKeyRing = MASTER_KEY.parse().expect("a master key");
         for member in &self.members {
             merchants::create(connection, &member.account).expect("a merchant");
-            keys::create(connection, &member.key, &member.sealed).expect("a key");
+            keys::create(connection, &ring, &member.key, &member.sealed).expect("a key");
         }
     }
 }
@@ -69,7 +70,7 @@ impl Member {
         let id = MerchantId::generate(now, &SystemEntropy);
         let key_id = KeyId::generate(KeyKind::Live, &SystemEntropy);
         let (secret, secret_id) = (SigningSecret::generate(&SystemEntropy), Uuid::new_v4());
-        let purpose = keys::purpose(Some(id), secret_id);
+        let purpose = keys::purpose(Some(id), &key_id, secret_id);
         let sealed = ring.seal(secret.expose_text().as_bytes(), &purpose, &SystemEntropy).expect("sealed");
         Self {
             id,

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::Failure;
 use super::output::Output;
+use super::{Failure, output};
 use crate::config::{self, Config};
 use crate::domain::time::Clock as _;
 use crate::domain::vault::MasterKeyRing;
-use crate::keyring::{Loader, MasterKeySource, load_master_key};
+use crate::keyring::{Loader, MasterKeySource, Strictness, load_master_key};
 use crate::storage::{AnyConnection, Connector, Purpose, keys, migrate};
 use crate::system::{SystemClock, SystemEntropy};
 
@@ -38,13 +38,31 @@ impl Context {
         Ok(connection)
     }
 
-    /// Finds the master key, or makes it on SQLite's first use. It opens all that is sealed.
+    /// Finds the master key, or makes it on SQLite's first use. All that lies in the database opens and
+    /// verifies with it.
     pub fn master_key(&self, connection: &mut AnyConnection) -> Result<MasterKeyRing, Failure> {
+        self.master_key_for(connection, Strictness::All)
+    }
+
+    /// The same for a command that takes out of force what was tampered with: not all need verify.
+    pub fn master_key_to_end_keys(&self, connection: &mut AnyConnection) -> Result<MasterKeyRing, Failure> {
+        self.master_key_for(connection, Strictness::Any)
+    }
+
+    fn master_key_for(
+        &self,
+        connection: &mut AnyConnection,
+        strictness: Strictness,
+    ) -> Result<MasterKeyRing, Failure> {
         let migrated = migrate::pending(connection)?.is_empty();
         let sealed = migrated && keys::any_sealed(connection)?;
-        let ring = load_master_key(&self.master_key_source(!sealed), &SystemEntropy)?;
+        let source = self.master_key_source(!sealed);
+        let ring = load_master_key(&source, &SystemEntropy)?;
+        if let Some(path) = source.open_to_its_group() {
+            output::warning(&format!("{0}: its group may read it; run: chmod 600 {0}", path.display()));
+        }
         if sealed {
-            Loader::check(&ring, connection, self.now(), &SystemEntropy)?;
+            Loader::check(&ring, connection, strictness, self.now(), &SystemEntropy)?;
         }
         Ok(ring)
     }

@@ -1,6 +1,8 @@
 //! `conversiond serve --demo`: everything a first callback needs, made on the spot.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -28,7 +30,8 @@ impl Demo {
         let mut random = [0u8; 8];
         SystemEntropy.fill(&mut random);
         let folder = std::env::temp_dir().join(format!("conversiond-demo-{}", hex::encode(random)));
-        std::fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let made = DirBuilder::new().mode(0o700).create(&folder);
+        made.map_err(|error| format!("{}: {error}", folder.display()))?;
         context.config.database.url = DatabaseUrl::Sqlite(folder.join("conversiond.db"));
         context.config.database.migrate = true;
         context.config.telemetry.log_format = LogFormat::Human;
@@ -47,7 +50,7 @@ impl Demo {
         };
         let key = issue_key(&mut connection, &ring, request, now, &SystemEntropy)?;
         ensure_token_key(&mut connection, &ring, now, &SystemEntropy)?;
-        let tokens = Loader::new(ring, &SystemEntropy).load(&mut connection, now)?.token_ring;
+        let tokens = connection.read(|c| Loader::new(ring, &SystemEntropy).load(c, now))?.token_ring;
         let random_id = || {
             let mut bytes = [0u8; 16];
             SystemEntropy.fill(&mut bytes);

@@ -36,10 +36,12 @@ pub fn run(context: &Context) -> Result<(), Failure> {
     let mut checks =
         vec![Check::new("configuration", Ok("every key is known and within its limits".to_owned()))];
     let master_key = master_key(context);
-    checks.push(Check::new(
-        "master key",
-        master_key.as_ref().map(|ring| format!("key {} encrypts", ring.newest())).map_err(Clone::clone),
-    ));
+    let open = context.master_key_source(false).open_to_its_group();
+    let open = open.map(|path| format!("; its group may read it: chmod 600 {}", path.display()));
+    let describe = |ring: &MasterKeyRing| {
+        format!("key {} encrypts{}", ring.newest(), open.as_deref().unwrap_or_default())
+    };
+    checks.push(Check::new("master key", master_key.as_ref().map(describe).map_err(Clone::clone)));
     let database = database(context);
     checks.push(Check::new(
         "database",
@@ -164,11 +166,14 @@ fn clock(context: &Context, connection: &mut AnyConnection) -> Result<String, St
 }
 
 fn keys(context: &Context, connection: &mut AnyConnection, ring: MasterKeyRing) -> Result<String, String> {
-    let directory = Loader::new(ring, &SystemEntropy)
-        .load(connection, context.now())
-        .map_err(|error| format!("{error}; is this the master key they were made with?"))?;
-    Ok(format!("{} keys, every secret opens", directory.len()))
+    let directory = connection
+        .read(|c| Loader::new(ring, &SystemEntropy).load(c, context.now()))
+        .map_err(|error| format!("{error}. {TAMPERED}"))?;
+    Ok(format!("{} keys, every secret opens and every key row verifies", directory.len()))
 }
+
+const TAMPERED: &str = "Is this the master key they were made with? Else somebody has changed these rows without \
+     it: `conversiond key revoke` ends such a key";
 
 /// Tells who has nearly used up its quota of the day, which is no fault of the service.
 fn quotas(context: &Context, connection: &mut AnyConnection) -> Result<String, String> {

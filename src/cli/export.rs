@@ -1,14 +1,14 @@
 //! `conversiond export`: what `GET /api/v1/exports/events` gives, as a file.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use serde_json::json;
 
+use super::files::Unfinished;
 use super::output::cells;
 use super::{Context, Failure, Usage, input};
 use crate::domain::ids::MerchantId;
@@ -45,7 +45,7 @@ pub struct Export {
     /// The cursor of the export before, all else as it was but the format.
     #[arg(long, allow_hyphen_values = true)]
     cursor: Option<String>,
-    /// Where to; `-` is standard output. A file appears when it is complete.
+    /// Where to; `-` is standard output. A file appears when it is complete, for its owner alone.
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
 }
@@ -105,41 +105,6 @@ fn write(connection: &mut AnyConnection, reading: &mut Reading, out: &mut impl W
             .map_err(|error| format!("cannot write the events: {error}"))?;
     }
     Ok(())
-}
-
-/// A file that has its name only when it is complete.
-struct Unfinished<'a> {
-    writer: BufWriter<File>,
-    part: PathBuf,
-    path: &'a Path,
-    finished: bool,
-}
-
-impl<'a> Unfinished<'a> {
-    fn create(path: &'a Path) -> Result<Self, Failure> {
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let file = File::create(&part).map_err(|error| format!("{}: {error}", part.display()))?;
-        Ok(Self { writer: BufWriter::new(file), part, path, finished: false })
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        self.writer.flush()?;
-        self.writer.get_ref().sync_all()?;
-        std::fs::rename(&self.part, self.path)
-            .map_err(|error| format!("{}: {error}", self.path.display()))?;
-        self.finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = std::fs::remove_file(&self.part);
-        }
-    }
 }
 
 fn instant_argument(text: &str) -> Result<DateTime<Utc>, String> {

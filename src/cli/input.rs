@@ -7,6 +7,7 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::files::read_secret;
 use crate::domain::secret::SigningSecret;
 
 /// Names a secret in the environment.
@@ -15,7 +16,7 @@ const SECRET_VARIABLE: &str = "CONVERSIOND_SECRET";
 /// Where the secret comes from: never from the command line, which others can see.
 #[derive(Debug, Args)]
 pub struct SecretSource {
-    /// A file with the secret, `-` = standard input; else `CONVERSIOND_SECRET` is taken.
+    /// A file with the secret that others cannot read, `-` = standard input; else `CONVERSIOND_SECRET` is taken.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }
@@ -24,7 +25,11 @@ impl SecretSource {
     /// Reads the secret.
     pub fn read(&self) -> Result<SigningSecret, Failure> {
         let text = match &self.secret_file {
-            Some(path) => Zeroizing::new(String::from_utf8(read(path)?.to_vec())?),
+            Some(path) => {
+                let bytes = if is_stdin(path) { read(path)? } else { read_secret(path)? };
+                // The error would quote it.
+                Zeroizing::new(String::from_utf8(bytes.to_vec()).map_err(|_| "the secret is not text")?)
+            }
             None => Zeroizing::new(std::env::var(SECRET_VARIABLE).map_err(|_| {
                 format!("no secret: give --secret-file FILE (or -), or set {SECRET_VARIABLE}")
             })?),

@@ -34,7 +34,8 @@ pub struct Create {
     /// Whose key.
     #[arg(long, required_unless_present = "operator", conflicts_with = "operator")]
     merchant: Option<MerchantId>,
-    /// A key for the operator's own systems (the link shortener).
+    /// A key for the operator's own systems (the link shortener): it may act for every merchant, so name
+    /// their network with --ip-allow.
     #[arg(long)]
     operator: bool,
     /// Real business, or tests that never meet it.
@@ -43,7 +44,7 @@ pub struct Create {
     /// Take requests from this network only (repeatable).
     #[arg(long, value_name = "CIDR", value_parser = network)]
     ip_allow: Vec<IpNet>,
-    /// Take signatures only that bind the whole request.
+    /// Take signatures only that bind the whole request; an operator's key always does.
     #[arg(long)]
     require_v2: bool,
 }
@@ -94,11 +95,17 @@ impl Create {
         let request = KeyRequest {
             kind,
             merchant_id: self.merchant,
+            // An operator's key may act for every merchant: nothing signed with it fits another request.
+            require_v2: self.require_v2 || self.operator,
             ip_allow: self.ip_allow,
-            require_v2: self.require_v2,
+        };
+        let advice = match (self.operator, request.ip_allow.is_empty()) {
+            (true, true) => ANYWHERE,
+            (true, false) => BOUND,
+            (false, _) => "",
         };
         let issued = issue_key(&mut connection, &ring, request, context.now(), &SystemEntropy)?;
-        show(context, &issued)
+        show(context, &issued, advice)
     }
 }
 
@@ -108,12 +115,14 @@ impl Rotate {
         let ring = context.master_key(&mut connection)?;
         let how = (self.overlap, self.drop_oldest);
         let issued = rotate_key(&mut connection, &ring, &self.key, how, context.now(), &SystemEntropy)?;
-        show(context, &issued)
+        show(context, &issued, "")
     }
 }
 
 fn revoke(context: &Context, key: &KeyId) -> Result<(), Failure> {
-    if !keys::revoke(&mut context.database()?, key, context.now())? {
+    let mut connection = context.database()?;
+    let ring = context.master_key_to_end_keys(&mut connection)?;
+    if !keys::revoke(&mut connection, &ring, key, context.now())? {
         return Err(format!("there is no key {key} in force").into());
     }
     context.output.show(&json!({ "key_id": key.as_str(), "revoked": true }), || {
@@ -121,10 +130,17 @@ fn revoke(context: &Context, key: &KeyId) -> Result<(), Failure> {
     })
 }
 
-fn show(context: &Context, issued: &IssuedKey) -> Result<(), Failure> {
+/// What is said with an operator's key.
+const BOUND: &str = "\nIt takes v2 signatures only.";
+const ANYWHERE: &str = "\nIt takes v2 signatures only, from anywhere: a key that names your systems' network \
+     (--ip-allow CIDR) is of no use elsewhere.";
+
+fn show(context: &Context, issued: &IssuedKey, advice: &str) -> Result<(), Failure> {
     let (key, secret) = (issued.key_id.as_str(), issued.secret.expose_text());
     context.output.show(&json!({ "key_id": key, "secret": secret }), || {
-        format!("key     {key}\nsecret  {secret}\nThe secret is shown this once. In force within 5 s.")
+        format!(
+            "key     {key}\nsecret  {secret}\nThe secret is shown this once. In force within 5 s.{advice}"
+        )
     })
 }
 

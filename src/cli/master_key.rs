@@ -9,7 +9,7 @@ use crate::system::SystemEntropy;
 
 #[derive(Debug, Subcommand)]
 pub enum MasterKey {
-    /// Encrypt every secret anew with the ring's newest key; then the older ones can go.
+    /// Encrypt every secret and tag every key anew with the ring's newest key; then the older ones can go.
     Rewrap,
 }
 
@@ -18,7 +18,7 @@ impl MasterKey {
         let Self::Rewrap = self;
         let mut connection = context.database()?;
         let ring = context.master_key(&mut connection)?;
-        let (secrets, token_keys) = rewrap(&mut connection, &ring, &SystemEntropy)?;
+        let (secrets, token_keys) = rewrap(&mut connection, &ring, context.now(), &SystemEntropy)?;
         let newest = ring.newest();
         let result = json!({ "master_key": newest, "secrets": secrets, "token_keys": token_keys });
         context.output.show(&result, || {

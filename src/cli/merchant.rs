@@ -206,7 +206,8 @@ impl Create {
 
 fn change(context: &Context, id: MerchantId, changes: &Changes) -> Result<(), Failure> {
     let mut connection = context.database()?;
-    if !merchants::change(&mut connection, id, changes)? {
+    let ring = changes.suspended.map(|_| context.master_key_to_end_keys(&mut connection)).transpose()?;
+    if !merchants::change(&mut connection, ring.as_ref(), id, changes)? {
         return Err(format!("there is no merchant {id}").into());
     }
     let mut account = merchants::find(&mut connection, id)?.ok_or("the merchant is gone")?;

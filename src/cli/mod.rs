@@ -11,6 +11,7 @@ mod doctor;
 mod erase;
 mod explain;
 mod export;
+mod files;
 mod health;
 mod input;
 mod key;
@@ -25,6 +26,7 @@ mod serve;
 mod sign;
 mod signals;
 mod token;
+mod token_key;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,7 +70,7 @@ enum Command {
     Token(token::Token),
     /// The keys that click tokens are made with.
     #[command(subcommand)]
-    TokenKey(token::TokenKey),
+    TokenKey(token_key::TokenKey),
     /// The key that secrets are encrypted with.
     #[command(subcommand)]
     MasterKey(master_key::MasterKey),

@@ -1,4 +1,4 @@
-//! `conversiond token …` and `token-key …`
+//! `conversiond token …`
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -10,7 +10,7 @@ use crate::domain::click::{Click, Landing, Minted};
 use crate::domain::ids::MerchantId;
 use crate::domain::instant;
 use crate::domain::landing_url::{LeftAlone, SigningParameters};
-use crate::keyring::{Loader, ensure_token_key, rotate_token_key};
+use crate::keyring::{Loader, ensure_token_key};
 use crate::storage::merchants;
 use crate::system::SystemEntropy;
 
@@ -20,12 +20,6 @@ pub enum Token {
     Mint(Mint),
     /// Say what a token holds.
     Inspect { token: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum TokenKey {
-    /// Sign with a fresh key from now on; older tokens stay genuine.
-    Rotate,
 }
 
 #[derive(Debug, Args)]
@@ -66,7 +60,7 @@ impl Mint {
             return Err(format!("there is no merchant {}", self.merchant).into());
         }
         ensure_token_key(&mut connection, &ring, now, &SystemEntropy)?;
-        let tokens = Loader::new(ring, &SystemEntropy).load(&mut connection, now)?.token_ring;
+        let tokens = connection.read(|c| Loader::new(ring, &SystemEntropy).load(c, now))?.token_ring;
         let signing = SigningParameters::from_list(&context.config.landing.signing_parameters);
         let clicked = Click {
             merchant_id: self.merchant,
@@ -102,7 +96,7 @@ impl Mint {
 fn inspect(context: &Context, token: &str) -> Result<(), Failure> {
     let mut connection = context.database()?;
     let ring = context.master_key(&mut connection)?;
-    let tokens = Loader::new(ring, &SystemEntropy).load(&mut connection, context.now())?.token_ring;
+    let tokens = connection.read(|c| Loader::new(ring, &SystemEntropy).load(c, context.now()))?.token_ring;
     let (number, token) = tokens.inspect(token)?;
     let clicked_at = instant::format(token.clicked_at);
     let result = json!({
@@ -119,18 +113,6 @@ fn inspect(context: &Context, token: &str) -> Result<(), Failure> {
             token.merchant_id, token.domain_id, token.url_id, token.click_id
         )
     })
-}
-
-impl TokenKey {
-    pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self::Rotate = self;
-        let mut connection = context.database()?;
-        let ring = context.master_key(&mut connection)?;
-        let number = rotate_token_key(&mut connection, &ring, context.now(), &SystemEntropy)?;
-        context.output.show(&json!({ "key_number": number }), || {
-            format!("token key {number} signs from now on; every instance knows it within 5 s.")
-        })
-    }
 }
 
 /// An instant on the command line.

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::postgres_url;
+
 /// `database.url`
 #[derive(Clone)]
 pub enum DatabaseUrl {
@@ -34,7 +36,9 @@ impl FromStr for DatabaseUrl {
     type Err = InvalidDatabaseUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidDatabaseUrl> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
+        if let Some(rest) = rest {
+            postgres_url::check(rest).map_err(InvalidDatabaseUrl)?;
             return Ok(Self::Postgres(text.to_owned().into()));
         }
         match text.strip_prefix("sqlite:") {
@@ -95,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        let url: DatabaseUrl = "postgres://me:p@ss@host:5432/db?password=secret".parse().unwrap();
+        let url: DatabaseUrl = "postgres://me:p%40ss@host:5432/db?password=secret".parse().unwrap();
         assert_eq!(url.to_string(), "postgres://host:5432/db");
         assert!(!format!("{url:?}").contains("ss"));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use figment::Figment;
+use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Toml};
 use figment::value::{Dict, Value};
 
@@ -40,9 +41,59 @@ pub fn load_from(over: Figment) -> Result<Config, ConfigError> {
             return Err(ConfigError(unknown(&key, &known)));
         }
     }
-    let config: Config = defaults.merge(over).extract().map_err(|error| ConfigError(error.to_string()))?;
+    let config: Config = defaults.merge(over).extract().map_err(|error| told(&error))?;
     config.validate().map_err(ConfigError)?;
     Ok(config)
+}
+
+/// What is wrong and where, without the value that is wrong: it may be, or stand beside, a password.
+fn told(error: &figment::Error) -> ConfigError {
+    let errors: Vec<String> = error.clone().into_iter().map(|error| one(&error)).collect();
+    ConfigError(errors.join("; "))
+}
+
+fn one(error: &figment::Error) -> String {
+    let key = error.path.join(".");
+    let key = if key.is_empty() { key } else { format!("{key}: ") };
+    let source = error.metadata.as_ref().map(|metadata| match &metadata.source {
+        Some(source) => format!(" in {source}"),
+        None => format!(" in {}", metadata.name),
+    });
+    format!("{key}{}{}", fault(&error.kind), source.unwrap_or_default())
+}
+
+fn fault(kind: &Kind) -> String {
+    match kind {
+        // The lines behind the first one are the file's own.
+        Kind::Message(text) if text.starts_with("TOML parse error") => {
+            let place = text.lines().next().unwrap_or_default();
+            format!("{place} (the line is not shown: it may hold a password)")
+        }
+        Kind::Message(text) => text.lines().next().unwrap_or_default().to_owned(),
+        Kind::InvalidType(found, expected) => format!("found {}, expected {expected}", type_of(found)),
+        Kind::InvalidValue(found, expected) => format!("invalid {}, expected {expected}", type_of(found)),
+        Kind::InvalidLength(found, expected) => format!("found {found} values, expected {expected}"),
+        Kind::UnknownVariant(_, expected) => format!("expected one of {}", expected.join(", ")),
+        Kind::UnknownField(_, expected) => format!("unknown key, expected one of {}", expected.join(", ")),
+        Kind::MissingField(name) => format!("{name} is missing"),
+        Kind::DuplicateField(name) => format!("{name} stands there twice"),
+        Kind::ISizeOutOfRange(_) | Kind::USizeOutOfRange(_) => "the number is out of range".to_owned(),
+        Kind::Unsupported(found) | Kind::UnsupportedKey(found, _) => {
+            format!("{} cannot be used", type_of(found))
+        }
+    }
+}
+
+const fn type_of(value: &Actual) -> &'static str {
+    match value {
+        Actual::Bool(_) => "a boolean",
+        Actual::Unsigned(_) | Actual::Signed(_) => "an integer",
+        Actual::Float(_) => "a fraction",
+        Actual::Char(_) | Actual::Str(_) => "a string",
+        Actual::Seq => "a list",
+        Actual::Map => "a table",
+        _ => "something else",
+    }
 }
 
 fn unknown(key: &str, known: &BTreeSet<String>) -> String {
@@ -57,7 +108,7 @@ fn unknown(key: &str, known: &BTreeSet<String>) -> String {
 }
 
 fn keys(figment: &Figment) -> Result<BTreeSet<String>, ConfigError> {
-    let sections: Dict = figment.extract().map_err(|error| ConfigError(error.to_string()))?;
+    let sections: Dict = figment.extract().map_err(|error| told(&error))?;
     let mut keys = BTreeSet::new();
     for (section, value) in sections {
         match value {

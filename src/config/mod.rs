@@ -5,6 +5,7 @@
 mod database_url;
 mod load;
 mod log_format;
+pub mod postgres_url;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use log_format::LogFormat;
 
 use crate::domain::rate_limit::{PlanLimits, RateLimit};
 use crate::domain::signature::{Form, Forms};
+use crate::domain::vault::MasterKeyRing;
 
 /// All settings. Field by field explained in `config/default.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -153,8 +155,10 @@ pub struct Peer {
 pub struct Journal {
     pub queue_attempts: usize,
     pub peer_attempts_per_s: u32,
+    pub unproven_attempts_per_s: u32,
     pub retention_days: u32,
     pub refused_rows_max: u64,
+    pub merchant_refused_rows_max: u64,
 }
 
 /// `[retention]`
@@ -361,9 +365,22 @@ impl Config {
         within("export.concurrent", self.export.concurrent.into(), 1, 1_000)?;
         within("export.stall_s", self.export.stall_s.into(), 1, 3_600)?;
         within("export.behind_s", self.export.behind_s.into(), Export::BEHIND_S_MIN, 86_400)?;
+        // Mistaken for it, the key itself would be repeated as the name of a file that is not there.
+        if self.security.master_key_file.to_string_lossy().parse::<MasterKeyRing>().is_ok() {
+            return Err("security.master_key_file takes a file's name, not the key".to_owned());
+        }
         within("journal.queue_attempts", number(self.journal.queue_attempts), 1, 1 << 20)?;
         within("retention.raw_body_days", self.retention.raw_body_days.into(), 0, 36_500)?;
         within("journal.retention_days", self.journal.retention_days.into(), 1, 3_650)?;
+        let attempts_max = i128::from(RateLimit::MAX);
+        within(
+            "journal.unproven_attempts_per_s",
+            self.journal.unproven_attempts_per_s.into(),
+            0,
+            attempts_max,
+        )?;
+        let of_merchant = self.journal.merchant_refused_rows_max;
+        within("journal.merchant_refused_rows_max", of_merchant.into(), 100, 1 << 40)?;
         within("journal.refused_rows_max", self.journal.refused_rows_max.into(), 1_000, 1 << 40)
     }
 }

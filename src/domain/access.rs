@@ -112,6 +112,13 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether the request was signed rightly all the same, so that its signer may be told more.
+    pub const fn signed_rightly(self) -> bool {
+        matches!(self, Self::TimestampOutsideTolerance { .. } | Self::FormNotAllowed | Self::IpNotAllowed)
+    }
+}
+
 /// The circumstances of a request that are not its own words.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances {

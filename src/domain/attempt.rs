@@ -34,6 +34,17 @@ pub struct Attempt {
     pub body_sha256: Option<String>,
     /// Its size, as far as it was read.
     pub body_bytes: usize,
+    /// Whether its signature was right, whatever it is refused for afterwards. Else anybody may have made it,
+    /// and every word of it.
+    pub authenticated: bool,
+}
+
+impl Attempt {
+    /// Notes that its signature was right, and whose key made it.
+    pub fn authenticated(&mut self, owner: Option<(MerchantId, Mode)>) {
+        self.authenticated = true;
+        (self.merchant, self.mode) = owner.unzip();
+    }
 }
 
 /// How an attempt ended.
@@ -90,6 +101,8 @@ pub struct Journaled {
     pub event: Option<EventId>,
     /// From the head to the answer or the commit.
     pub elapsed_us: i64,
+    /// Whether its signature was right.
+    pub authenticated: bool,
 }
 
 /// A line's place in the journal: requests stand by their ids, so by time, each before its rows.

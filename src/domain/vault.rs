@@ -2,7 +2,8 @@
 //! sections 3 and 11).
 //!
 //! The newest key of the ring encrypts, all decrypt. The associated data names what a ciphertext
-//! is for, so that one moved to another row does not open there.
+//! is for, so that one moved to another row does not open there. What lies in clear beside the
+//! ciphertexts carries a [`Tag`], an HMAC under a key derived from the same ring.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,8 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hmac::Mac as _;
 use zeroize::Zeroizing;
 
+use super::signature::hmac_sha256;
 use super::time::Entropy;
 
 /// A ring of master keys by number.
@@ -25,6 +28,15 @@ pub struct Sealed {
     /// The number of the master key that sealed it.
     pub key_number: u16,
     /// Nonce (24 bytes), then ciphertext and tag.
+    pub bytes: Vec<u8>,
+}
+
+/// Proves that values in the database were written by a holder of the master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// The number of the master key that it was made with.
+    pub key_number: u16,
+    /// HMAC-SHA256 of the values.
     pub bytes: Vec<u8>,
 }
 
@@ -42,9 +54,15 @@ pub enum OpenError {
     /// Another key under that number, another row, or damaged bytes.
     #[error("the master key does not open this secret")]
     Refused,
+    /// The values were changed without the master key, or tagged by another one under that number.
+    #[error("its row does not verify: it was changed without the master key")]
+    Altered,
 }
 
 const NONCE_LEN: usize = 24;
+
+/// Separates the keys of tags from those of ciphertexts.
+const TAG_KEY_PURPOSE: &[u8] = b"conversiond/tag-key/v1";
 
 impl MasterKeyRing {
     /// A ring of one fresh key.
@@ -85,6 +103,25 @@ impl MasterKeyRing {
         let nonce = XNonce::try_from(nonce).map_err(|_| OpenError::Refused)?;
         let payload = Payload { msg: ciphertext, aad: purpose.as_bytes() };
         cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError::Refused)
+    }
+
+    /// Tags values under the newest key. The message must name what it is for.
+    pub fn tag(&self, message: &[u8]) -> Result<Tag, OpenError> {
+        let key_number = self.newest();
+        let bytes = self.tagger(key_number)?.chain_update(message).finalize().into_bytes().to_vec();
+        Ok(Tag { key_number, bytes })
+    }
+
+    /// Checks values against their tag, in constant time.
+    pub fn verify(&self, tag: &Tag, message: &[u8]) -> Result<(), OpenError> {
+        let tagger = self.tagger(tag.key_number)?.chain_update(message);
+        tagger.verify_slice(&tag.bytes).map_err(|_| OpenError::Altered)
+    }
+
+    fn tagger(&self, number: u16) -> Result<hmac::Hmac<sha2::Sha256>, OpenError> {
+        let master = self.0.get(&number).ok_or(OpenError::UnknownKey(number))?;
+        let derived = hmac_sha256(master.as_slice()).chain_update(TAG_KEY_PURPOSE).finalize().into_bytes();
+        Ok(hmac_sha256(&derived))
     }
 
     fn cipher(&self, number: u16) -> Result<XChaCha20Poly1305, OpenError> {
@@ -153,6 +190,23 @@ mod tests {
         assert_eq!(other.open(&sealed, "row a"), Err(OpenError::UnknownKey(1)));
         let short = Sealed { key_number: 1, bytes: vec![0; 7] };
         assert_eq!(old.open(&short, "row a"), Err(OpenError::Refused));
+    }
+
+    #[test]
+    fn a_tag_fits_only_its_message_and_key() {
+        let old: MasterKeyRing = format!("1:{}", key(1)).parse().unwrap();
+        let tag = old.tag(b"row a").unwrap();
+        assert_eq!(old.verify(&tag, b"row a"), Ok(()));
+        assert_eq!(old.verify(&tag, b"row b"), Err(OpenError::Altered));
+        let ring: MasterKeyRing = format!("2:{},1:{}", key(2), key(1)).parse().unwrap();
+        assert_eq!((ring.verify(&tag, b"row a"), ring.tag(b"row a").unwrap().key_number), (Ok(()), 2));
+        for number in [2, 3] {
+            assert!(ring.verify(&Tag { key_number: number, ..tag.clone() }, b"row a").is_err());
+        }
+        for length in 0..tag.bytes.len() {
+            let short = Tag { bytes: tag.bytes[..length].to_vec(), ..tag.clone() };
+            assert_eq!(old.verify(&short, b"row a"), Err(OpenError::Altered));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Attempts: what the journal is given of requests to writing endpoints.
 
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::dev::ServiceRequest;
@@ -14,20 +15,29 @@ use super::state::AppState;
 use crate::config;
 use crate::domain::attempt::{Attempt, AttemptOutcome, Ending};
 use crate::domain::event::order_hint;
-use crate::domain::ids::{AttemptId, KeyId};
+use crate::domain::ids::{AttemptId, KeyId, MerchantId};
+use crate::domain::merchant_buckets::MerchantBuckets;
 use crate::domain::peer_failures::{Peer, PeerFailures};
 use crate::domain::rate_limit::RateLimit;
 use crate::domain::time::cut_to_micros;
+use crate::domain::token_bucket::TokenBucket;
 use crate::storage::housekeeping::Journal;
 
 /// The way of refused attempts into the journal. Recorded ones are journaled with their effects.
 pub struct RefusedAttempts {
     journal: Journal,
-    /// How many a peer has left; `None` = as many as it likes.
+    /// How many one origin may have journaled; `None` = as many as it likes.
+    limit: Option<RateLimit>,
+    /// What addresses have left of it.
     peers: Option<Mutex<PeerFailures>>,
+    /// What merchants have left of it, whose own signatures were right.
+    merchants: Mutex<MerchantBuckets>,
+    /// What all have left together whose signatures were not right: there are more addresses than a table
+    /// holds. `None` = as many as they like.
+    unproven: Option<Mutex<TokenBucket>>,
 }
 
-/// How many seconds' worth of attempts a peer may have journaled at once.
+/// How many seconds' worth of attempts may be journaled at once.
 const BURST_S: u32 = 10;
 
 /// Why a request was refused, for the journal.
@@ -76,6 +86,7 @@ pub fn begin(
         mode: None,
         body_sha256: None,
         body_bytes: 0,
+        authenticated: false,
     })
 }
 
@@ -91,9 +102,16 @@ pub fn key_named(headers: &HeaderMap) -> Option<&str> {
 impl RefusedAttempts {
     /// Nothing is journaled yet.
     pub fn new(journal: Journal, settings: &config::Journal, entries_max: usize) -> Self {
-        let rate = settings.peer_attempts_per_s;
-        let limit = RateLimit::of(rate, rate.saturating_mul(BURST_S));
-        Self { journal, peers: limit.map(|limit| Mutex::new(PeerFailures::new(limit, entries_max))) }
+        let of = |rate: u32| RateLimit::of(rate, rate.saturating_mul(BURST_S));
+        let limit = of(settings.peer_attempts_per_s);
+        let unproven = of(settings.unproven_attempts_per_s);
+        Self {
+            journal,
+            limit,
+            peers: limit.map(|limit| Mutex::new(PeerFailures::new(limit, entries_max))),
+            merchants: Mutex::default(),
+            unproven: unproven.map(|limit| Mutex::new(TokenBucket::full(limit, Duration::ZERO))),
+        }
     }
 
     /// Journals an attempt that was refused.
@@ -112,9 +130,11 @@ impl RefusedAttempts {
     fn take(&self, notes: CallNotes, status: u16, reason: Reason, elapsed: Duration) {
         let CallNotes { attempt, order, body, .. } = notes;
         let Some(attempt) = attempt else { return };
-        if !self.has_room_for(&attempt, elapsed) {
-            return self.journal.dropped("peer_cap");
+        if let Err(cap) = self.has_room_for(&attempt, notes.merchant_id, elapsed) {
+            return self.journal.dropped(cap);
         }
+        // What nobody signed may name anybody's order.
+        let body = body.filter(|_| attempt.authenticated);
         let Reason { reason, error_pointer } = reason;
         let outcome = AttemptOutcome::Refused;
         let order = order.or_else(|| body.and_then(|body| order_hint(&body)));
@@ -122,15 +142,42 @@ impl RefusedAttempts {
         self.journal.refused(attempt, ending, elapsed);
     }
 
-    /// A flood of one peer's refusals is not journaled whole: its beginning tells enough.
-    fn has_room_for(&self, attempt: &Attempt, elapsed: Duration) -> bool {
-        let (Some(peers), Some(address)) = (&self.peers, attempt.peer) else { return true };
-        let (peer, now) = (Peer::of(address), attempt.started.saturating_add(elapsed));
-        let mut peers = peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_room = peers.admit(peer, now).is_ok();
-        if has_room {
-            peers.charge(peer, now);
+    /// A flood of refusals is not journaled whole: its beginning tells enough. The error is the cap that
+    /// was met.
+    ///
+    /// Whoever signs rightly spends its own, so that no forger behind the same address uses it up.
+    fn has_room_for(
+        &self,
+        attempt: &Attempt,
+        signer: Option<MerchantId>,
+        elapsed: Duration,
+    ) -> Result<(), &'static str> {
+        let now = attempt.started.saturating_add(elapsed);
+        match (attempt.authenticated, signer.or(attempt.merchant), self.limit) {
+            (true, Some(merchant), Some(limit)) => {
+                let granted = lock(&self.merchants).spend(merchant, limit, now).granted;
+                if granted { Ok(()) } else { Err("merchant_cap") }
+            }
+            (true, Some(_), None) => Ok(()),
+            (authenticated, _, _) => {
+                self.spend_of_peer(attempt.peer, now)?;
+                let unproven = self.unproven.as_ref().filter(|_| !authenticated);
+                let granted = unproven.is_none_or(|bucket| lock(bucket).take(now).is_ok());
+                if granted { Ok(()) } else { Err("unproven_cap") }
+            }
         }
-        has_room
     }
+
+    fn spend_of_peer(&self, address: Option<IpAddr>, now: Duration) -> Result<(), &'static str> {
+        let (Some(peers), Some(address)) = (&self.peers, address) else { return Ok(()) };
+        let (peer, mut peers) = (Peer::of(address), lock(peers));
+        peers.admit(peer, now).map_err(|_| "peer_cap")?;
+        peers.charge(peer, now);
+        Ok(())
+    }
+}
+
+/// The buckets hold at every moment, also where a thread ended.
+fn lock<T>(buckets: &Mutex<T>) -> MutexGuard<'_, T> {
+    buckets.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use crate::domain::secret::SigningSecret;
 use crate::domain::time::Entropy;
 use crate::domain::vault::{MasterKeyRing, OpenError, Sealed};
 use crate::storage::keys::{Rotation, StoredKey, StoredSecret};
-use crate::storage::token_keys::StoredTokenKey;
+use crate::storage::token_keys::{Retirement, StoredTokenKey};
 use crate::storage::{AnyConnection, StoreError, keys, token_keys};
 
 /// What a new key shall be.
@@ -65,7 +65,7 @@ pub fn issue_key(
         revoked_at: None,
     };
     let (secret, stored) = new_secret(ring, &key.id, key.merchant_id, now, entropy)?;
-    keys::create(connection, &key, &stored)?;
+    keys::create(connection, ring, &key, &stored)?;
     Ok(IssuedKey { key_id: key.id, secret })
 }
 
@@ -81,7 +81,7 @@ pub fn rotate_key(
     let known = keys::all(connection)?.into_iter().find(|key| key.id == *key_id);
     let key = known.ok_or_else(|| RotateError::NoSuchKey(key_id.clone()))?;
     let (secret, stored) = new_secret(ring, key_id, key.merchant_id, now, entropy)?;
-    match keys::rotate(connection, &stored, now + overlap, drop_oldest)? {
+    match keys::rotate(connection, ring, &stored, now + overlap, drop_oldest)? {
         Rotation::Done => Ok(IssuedKey { key_id: key_id.clone(), secret }),
         Rotation::NoSuchKey => Err(RotateError::NoSuchKey(key_id.clone())),
         Rotation::TwoLive => Err(RotateError::TwoLive(key_id.clone())),
@@ -120,23 +120,44 @@ pub fn rotate_token_key(
     }
 }
 
-/// Encrypts everything anew with the ring's newest key. Returns how many secrets and token keys.
+/// Takes a token key out of force from an instant on: its tokens are not genuine any more.
+pub fn retire_token_key(
+    connection: &mut AnyConnection,
+    ring: &MasterKeyRing,
+    number: u8,
+    (at, now): (DateTime<Utc>, DateTime<Utc>),
+    entropy: &dyn Entropy,
+) -> Result<Retirement, StoreError> {
+    token_keys::retire(connection, number, (at, now), |before, after| {
+        reseal(ring, &before.sealed, (&before.purpose(), &after.purpose()), entropy)
+    })
+}
+
+/// Encrypts and tags everything anew with the ring's newest key. Returns how many secrets and token keys.
 pub fn rewrap(
     connection: &mut AnyConnection,
     ring: &MasterKeyRing,
+    now: DateTime<Utc>,
     entropy: &dyn Entropy,
 ) -> Result<(usize, usize), StoreError> {
-    let reseal = |sealed: &Sealed, purpose: &str| -> Result<Sealed, StoreError> {
-        let plain = ring.open(sealed, purpose).map_err(unusable)?;
-        ring.seal(&plain, purpose, entropy).map_err(unusable)
-    };
     connection.write(|c| {
-        let secrets = keys::rewrap(c, |secret| {
-            reseal(&secret.sealed, &keys::purpose(secret.merchant_id, secret.secret_id))
+        let secrets = keys::rewrap(c, ring, now, entropy)?;
+        let tokens = token_keys::rewrap(c, |key| {
+            reseal(ring, &key.sealed, (&key.purpose(), &key.purpose()), entropy)
         })?;
-        let tokens = token_keys::rewrap(c, |key| reseal(&key.sealed, &token_keys::purpose(key.number)))?;
         Ok((secrets, tokens))
     })
+}
+
+/// Opens what was sealed for one purpose and seals it for another.
+fn reseal(
+    ring: &MasterKeyRing,
+    sealed: &Sealed,
+    (before, after): (&str, &str),
+    entropy: &dyn Entropy,
+) -> Result<Sealed, StoreError> {
+    let plain = ring.open(sealed, before).map_err(unusable)?;
+    ring.seal(&plain, after, entropy).map_err(unusable)
 }
 
 fn new_secret(
@@ -148,7 +169,7 @@ fn new_secret(
 ) -> Result<(SigningSecret, StoredSecret), StoreError> {
     let secret = SigningSecret::generate(entropy);
     let secret_id = uuid_v7(now, entropy);
-    let purpose = keys::purpose(merchant_id, secret_id);
+    let purpose = keys::purpose(merchant_id, key_id, secret_id);
     let sealed = ring.seal(secret.expose_text().as_bytes(), &purpose, entropy).map_err(unusable)?;
     let stored = StoredSecret {
         key_id: key_id.clone(),
@@ -169,8 +190,9 @@ fn new_token_key(
 ) -> Result<StoredTokenKey, StoreError> {
     let mut bytes = Zeroizing::new([0u8; 32]);
     entropy.fill(bytes.as_mut());
-    let sealed = ring.seal(bytes.as_ref(), &token_keys::purpose(number), entropy).map_err(unusable)?;
-    Ok(StoredTokenKey { number, sealed, created_at: now })
+    let purpose = token_keys::purpose(number, now, None);
+    let sealed = ring.seal(bytes.as_ref(), &purpose, entropy).map_err(unusable)?;
+    Ok(StoredTokenKey { number, sealed, created_at: now, retired_at: None })
 }
 
 fn unusable(error: OpenError) -> StoreError {

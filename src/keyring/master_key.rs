@@ -1,7 +1,7 @@
 //! Where the master key comes from: environment, file, or (SQLite only) made at first start.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -54,13 +54,10 @@ pub fn load(source: &MasterKeySource, entropy: &dyn Entropy) -> Result<MasterKey
         let text = Zeroizing::new(text.to_string_lossy().into_owned());
         return text.parse().map_err(|error| MasterKeyError::Invalid(VARIABLE.to_owned(), error));
     }
+    let Some(path) = source.path() else { return Err(MasterKeyError::Missing) };
     if !source.file.as_os_str().is_empty() {
-        return read(&source.file);
+        return read(&path);
     }
-    let Some(database) = &source.sqlite else { return Err(MasterKeyError::Missing) };
-    let mut name = database.as_os_str().to_owned();
-    name.push(".master-key");
-    let path = PathBuf::from(name);
     if !path.exists() && !source.may_make {
         return Err(MasterKeyError::Lost(path));
     }
@@ -70,13 +67,33 @@ pub fn load(source: &MasterKeySource, entropy: &dyn Entropy) -> Result<MasterKey
     read(&path)
 }
 
+impl MasterKeySource {
+    /// The file that the master key is read from, if its group can use it, too.
+    pub fn open_to_its_group(&self) -> Option<PathBuf> {
+        let path = self.path().filter(|_| std::env::var_os(VARIABLE).is_none())?;
+        let mode = fs::metadata(&path).ok()?.permissions().mode();
+        (mode & 0o070 != 0).then_some(path)
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        if !self.file.as_os_str().is_empty() {
+            return Some(self.file.clone());
+        }
+        let mut name = self.sqlite.as_ref()?.as_os_str().to_owned();
+        name.push(".master-key");
+        Some(name.into())
+    }
+}
+
 fn read(path: &Path) -> Result<MasterKeyRing, MasterKeyError> {
     let failed = |error| MasterKeyError::File(path.to_owned(), error);
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let mode = file.metadata().map_err(failed)?.permissions().mode();
     if mode & 0o007 != 0 {
         return Err(MasterKeyError::TooOpen(path.to_owned()));
     }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text).map_err(failed)?;
     text.parse().map_err(|error| MasterKeyError::Invalid(path.display().to_string(), error))
 }
 

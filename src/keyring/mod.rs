@@ -18,9 +18,10 @@ use crate::domain::time::Clock;
 use crate::storage::StoreError;
 
 pub use administration::{
-    IssuedKey, KeyRequest, RotateError, ensure_token_key, issue_key, rewrap, rotate_key, rotate_token_key,
+    IssuedKey, KeyRequest, RotateError, ensure_token_key, issue_key, retire_token_key, rewrap, rotate_key,
+    rotate_token_key,
 };
-pub use load::Loader;
+pub use load::{Loader, Strictness};
 pub use master_key::{MasterKeyError, MasterKeySource, load as load_master_key};
 
 /// The current snapshot.

@@ -35,6 +35,10 @@ pub async fn refresh_keys(
         });
         match loaded {
             Ok(directory) => keyring.replace(directory),
+            // Somebody has changed a row without the master key, or the clock is off.
+            Err(error @ StoreError::Unusable(_)) => {
+                tracing::error!(%error, age_s = keyring.age().as_secs(), "keys could not be read");
+            }
             Err(error) => tracing::warn!(%error, age_s = keyring.age().as_secs(), "keys could not be read"),
         }
     }

@@ -106,7 +106,8 @@ pub fn describe(error: &DieselError) -> String {
     one_line(&error.to_string())
 }
 
-fn one_line(text: &str) -> String {
+/// A text as one line.
+pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

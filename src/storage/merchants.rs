@@ -6,12 +6,13 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::prelude::*;
 
 use super::schema::merchants;
-use super::{AnyConnection, StoreError};
+use super::{AnyConnection, StoreError, keys};
 use crate::domain::ids::MerchantId;
 use crate::domain::merchant::{AttributionWindow, Merchant, Plan};
 use crate::domain::money::Currency;
 use crate::domain::quota::Quota;
 use crate::domain::rate_limit::RateLimit;
+use crate::domain::vault::MasterKeyRing;
 
 /// A merchant as the operator sees it.
 #[derive(Debug, Clone)]
@@ -124,7 +125,15 @@ pub fn create(connection: &mut AnyConnection, account: &Account) -> Result<(), S
 }
 
 /// Changes a merchant. `false` = there is none of this id.
-pub fn change(connection: &mut AnyConnection, id: MerchantId, changes: &Changes) -> Result<bool, StoreError> {
+///
+/// Whether a merchant is suspended is covered by the tags of its keys, so that changing it needs the
+/// master key.
+pub fn change(
+    connection: &mut AnyConnection,
+    ring: Option<&MasterKeyRing>,
+    id: MerchantId,
+    changes: &Changes,
+) -> Result<bool, StoreError> {
     let columns = ChangedColumns {
         name: changes.name.clone(),
         currency: changes.currency.map(Currency::code),
@@ -139,7 +148,17 @@ pub fn change(connection: &mut AnyConnection, id: MerchantId, changes: &Changes)
         quota_bytes: changes.quota_bytes.map(|quota| quota.map(wide_column)),
     };
     let row = merchants::table.filter(merchants::merchant_id.eq(id.to_string()));
-    connection.write(|c| Ok(diesel::update(row).set(columns).execute(c)? == 1))
+    connection.write(|c| {
+        if diesel::update(row).set(columns).execute(c)? != 1 {
+            return Ok(false);
+        }
+        if changes.suspended.is_some() {
+            let ring = ring.ok_or_else(|| StoreError::Unusable("no master key".to_owned()))?;
+            keys::lock_and_prove_of(c, ring, id)?;
+            keys::retag_of(c, ring, id)?;
+        }
+        Ok(true)
+    })
 }
 
 /// All merchants, oldest first.

@@ -6,17 +6,25 @@ use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query, 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::StoreError;
-use crate::config::Database;
+use super::error::one_line;
+use crate::config::{Database, postgres_url};
 
 /// Connects. Whatever the URL sets itself stays as it says.
 pub fn connect(url: &SecretString, settings: &Database) -> Result<PgConnection, StoreError> {
-    let url = with_defaults(url.expose_secret(), settings.connect_timeout_s);
-    let mut connection = PgConnection::establish(&url)?;
+    let full = with_defaults(url.expose_secret(), settings.connect_timeout_s);
+    let mut connection = PgConnection::establish(&full).map_err(|error| unavailable(&error, url))?;
     if !settings.prepared_statements {
         connection.set_prepared_statement_cache_size(CacheSize::Disabled);
     }
     check_settings(&mut connection)?;
     Ok(connection)
+}
+
+/// What libpq says, which repeats what it cannot use, without any part of a password.
+fn unavailable(error: &diesel::ConnectionError, url: &SecretString) -> StoreError {
+    let mut secrets = postgres_url::passwords(url);
+    secrets.extend(std::env::var("PGPASSWORD").ok().map(SecretString::from));
+    StoreError::Unavailable(postgres_url::redact(&one_line(&error.to_string()), &secrets))
 }
 
 /// The URL with what libpq leaves to chance: without these a vanished server holds a connection
@@ -33,7 +41,7 @@ fn with_defaults(url: &str, connect_timeout_s: u64) -> SecretUrl {
     ];
     let mut text = url.to_owned();
     for (name, value) in defaults {
-        if !url.contains(&format!("{name}=")) {
+        if !url.split_once('?').is_some_and(|(_, query)| query.contains(&format!("{name}="))) {
             let separator = if text.contains('?') { '&' } else { '?' };
             text.push_str(&format!("{separator}{name}={value}"));
         }

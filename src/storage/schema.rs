@@ -36,6 +36,8 @@ diesel::table! {
         require_v2 -> Bool,
         created_at -> Timestamp,
         revoked_at -> Nullable<Timestamp>,
+        tag -> Binary,
+        tag_master_key -> Integer,
     }
 }
 
@@ -57,6 +59,7 @@ diesel::table! {
         ciphertext -> Binary,
         master_key -> Integer,
         created_at -> Timestamp,
+        retired_at -> Nullable<Timestamp>,
     }
 }
 
@@ -164,6 +167,7 @@ diesel::table! {
         order_id -> Nullable<Text>,
         event_id -> Nullable<Text>,
         elapsed_us -> BigInt,
+        authenticated -> Bool,
     }
 }
 

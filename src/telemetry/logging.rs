@@ -13,8 +13,9 @@ use crate::config::{LogFormat, Telemetry};
 /// # Errors
 /// `telemetry.log_level` is no filter.
 pub fn init(settings: &Telemetry) -> Result<(), String> {
-    let filter = EnvFilter::try_new(directives(&settings.log_level)?)
-        .map_err(|error| format!("telemetry.log_level {:?}: {error}", settings.log_level))?;
+    let filter = EnvFilter::try_new(directives(&settings.log_level)?).map_err(|_| {
+        "telemetry.log_level cannot be read as a filter, such as info,conversiond=debug".to_owned()
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let installed = match settings.log_format {
@@ -37,8 +38,6 @@ fn directives(level: &str) -> Result<String, String> {
         "error" | "warn" | "info" => Ok(format!("{level},actix_server=warn,actix_http=off")),
         "debug" | "trace" => Ok(level.to_owned()),
         filter if filter.contains(['=', ',']) => Ok(filter.to_owned()),
-        other => Err(format!(
-            "telemetry.log_level {other:?} must be error, warn, info, debug or trace, or a filter"
-        )),
+        _ => Err("telemetry.log_level must be error, warn, info, debug or trace, or a filter".to_owned()),
     }
 }

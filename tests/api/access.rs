@@ -8,7 +8,6 @@ use conversiond::domain::ids::{KeyId, KeyKind};
 use conversiond::domain::signature::Form;
 use conversiond::domain::time::Clock as _;
 use conversiond::keyring::{KeyRequest, RotateError, rotate_key};
-use conversiond::storage::keys;
 use conversiond::storage::merchants::Changes;
 use conversiond::system::{SystemClock, SystemEntropy};
 use serde_json::json;
@@ -218,7 +217,7 @@ on_both_databases! {
         let [revoked, suspended] = callers;
         let mut new = setup.key(KeyKind::Live, Some(merchant));
         new.base.clone_from(&service.caller.base);
-        assert!(keys::revoke(&mut setup.connection, &revoked.key_id.parse().unwrap(), SystemClock.now()).unwrap());
+        setup.revoke(&revoked);
         setup.change(other, &Changes { suspended: Some(true), ..Changes::default() });
         let changed = eventually("everything is in force", async || {
             revoked.get(PATH).await.status == 401

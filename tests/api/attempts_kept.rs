@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use conversiond::domain::attempt::AttemptOutcome;
-use conversiond::domain::ids::AttemptId;
+use conversiond::domain::ids::{AttemptId, KeyKind};
 use conversiond::domain::signature::Form;
 use conversiond::domain::time::Clock as _;
 use conversiond::system::{SystemClock, SystemEntropy};
@@ -14,7 +14,7 @@ use crate::support::caller::unix_now;
 use crate::support::clock::TestClock;
 use crate::support::raw::{RawConnection, request};
 use crate::support::service::Setup;
-use crate::support::{Backend, Service, eventually, on_both_databases};
+use crate::support::{Backend, Caller, Service, eventually, on_both_databases};
 
 const PATH: &str = "/api/v1/conversions";
 const DROPPED: &str = "conversiond_journal_dropped_total";
@@ -68,20 +68,26 @@ fn mend_journal(setup: &mut Setup, backend: Backend) {
     };
 }
 
-/// Lines of refusals at these times, as a flood leaves them.
-fn insert_refusals(setup: &mut Setup, times: impl Iterator<Item = DateTime<Utc>>) {
+/// Lines of refusals at these times, as a flood leaves them: of this merchant, or nobody's (`''`).
+fn insert_refusals(
+    setup: &mut Setup,
+    (merchant, authenticated): (&str, bool),
+    times: impl Iterator<Item = DateTime<Utc>>,
+) {
+    let reason = if authenticated { "validation_failed" } else { "SIG_BAD_SIGNATURE" };
     let rows: Vec<String> = times
         .map(|at| {
             let id = AttemptId::generate(at, &SystemEntropy);
             let at = at.format("%Y-%m-%d %H:%M:%S%.6f");
             format!(
-                "('', '{id}', -1, '', '{at}', 'conversions', '{id}', 0, 'refused', 401, 'INVALID_API_KEY', 1)"
+                "('{merchant}', '{id}', -1, '', '{at}', 'conversions', '{id}', 0, 'refused', 401, '{reason}', 1, \
+                 {authenticated})"
             )
         })
         .collect();
     let inserted = setup.execute(&format!(
         "INSERT INTO attempts (merchant_id, attempt_id, bulk_row, mode, started_at, endpoint, request_id, \
-         body_bytes, outcome, status, reason, elapsed_us) VALUES {}",
+         body_bytes, outcome, status, reason, elapsed_us, authenticated) VALUES {}",
         rows.join(", ")
     ));
     assert_eq!(inserted, rows.len());
@@ -160,7 +166,7 @@ on_both_databases! {
         let database = backend.database();
         let mut setup = Setup::new(&database, "");
         let now = SystemClock.now();
-        insert_refusals(&mut setup, (1..=1_200).map(|age| now - TimeDelta::minutes(age)));
+        insert_refusals(&mut setup, ("", false), (1..=1_200).map(|age| now - TimeDelta::minutes(age)));
         let settings = "[idempotency]\nsweep_s = 1\n[journal]\nrefused_rows_max = 1000\n";
         let service = Service::start_with(database, settings).await;
         assert_eq!(service.caller.post(&sale("O-1")).await.word(), "ACCEPTED");
@@ -170,6 +176,80 @@ on_both_databases! {
         assert!(lines[0].started_at > now - TimeDelta::minutes(1_001));
         assert_eq!(lines.last().unwrap().outcome, AttemptOutcome::Accepted);
     }
+
+    async fn forgeries_and_another_merchants_refusals_leave_a_merchants_own_where_they_are(backend: Backend) {
+        let database = backend.database();
+        let mut setup = Setup::new(&database, "");
+        let [quiet, loud] = [setup.merchant(), setup.merchant()].map(|merchant| merchant.to_string());
+        let now = SystemClock.now();
+        let ago = |minutes: std::ops::RangeInclusive<i64>| minutes.map(move |age| now - TimeDelta::minutes(age));
+        insert_refusals(&mut setup, (&quiet, true), ago(5_000..=5_099));
+        insert_refusals(&mut setup, (&loud, true), ago(1..=250));
+        // They name the quiet merchant's key, and nobody's.
+        insert_refusals(&mut setup, (&quiet, false), ago(1..=700));
+        insert_refusals(&mut setup, ("", false), ago(1..=700));
+        let settings = "[idempotency]\nsweep_s = 1\n\
+                        [journal]\nrefused_rows_max = 1000\nmerchant_refused_rows_max = 100\n";
+        let service = Service::start_with(database, settings).await;
+        eventually("the excess is gone", async || setup.journal().len() == 1_200).await;
+        let lines = setup.journal();
+        let of = |merchant: &str, authenticated| {
+            let merchant = merchant.parse().ok();
+            let all = lines.iter().filter(move |l| (l.merchant, l.authenticated) == (merchant, authenticated));
+            (all.clone().count(), all.map(|line| line.started_at).min().unwrap())
+        };
+        assert_eq!(of(&quiet, true).0, 100);
+        assert!(of(&loud, true) >= (100, now - TimeDelta::minutes(101)));
+        // Of the forgeries, whomever they name, the oldest went.
+        assert_eq!((of(&quiet, false).0, of("", false).0), (500, 500));
+        assert!(of("", false).1 > now - TimeDelta::minutes(501));
+        assert_eq!(service.caller.post(&sale("O-1")).await.word(), "ACCEPTED");
+    }
+
+    async fn what_nobody_signed_is_no_reason_of_a_reconciliation_and_names_no_order(backend: Backend) {
+        let service = Service::start(backend).await;
+        let secret = service.setup().key(KeyKind::Live, Some(service.merchant)).secret;
+        let forger = Caller { secret, ..service.caller.clone() };
+        let bad = json!({"event_name": "sale", "custom_data": {"order_id": "O-1", "value": "x", "currency": "USD"}});
+        assert_eq!(service.caller.post(&bad).await.status, 422);
+        // Later, so that it would be the newest reason.
+        service.clock.advance(TimeDelta::milliseconds(2));
+        for order in ["O-1", "O-2"] {
+            assert_eq!(forger.post(&sale(order)).await.status, 401);
+        }
+        service.journal(3).await;
+        let books = json!({"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z",
+                           "rows": [{"order_id": "O-1"}, {"order_id": "O-2"}]});
+        let (target, body) = ("/api/v1/reconciliations", books.to_string());
+        let headers = service.caller.headers(Form::Bound, "POST", target, body.as_bytes());
+        let answer = service.caller.send("POST", target, body.as_bytes(), &headers).await;
+        let reason = |n: usize| answer.at(&format!("/differences/{n}/reason"));
+        assert!(reason(0).as_str().is_some_and(|reason| reason.contains("422 validation_failed")), "{}", answer.text);
+        assert_eq!(reason(1), Value::Null, "{}", answer.text);
+        assert_eq!(service.count("attempts WHERE order_id IS NOT NULL"), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgeries_of_all_addresses_together_are_not_journaled_whole_and_keep_no_signers_out() {
+    let settings = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
+                    [journal]\npeer_attempts_per_s = 2\nunproven_attempts_per_s = 3\n";
+    let clock = Arc::new(TestClock::standing());
+    let service = Service::start_at(Backend::Sqlite.database(), settings, clock).await;
+    for number in 0..40 {
+        let client = [("X-Forwarded-For".to_owned(), format!("2001:db8:0:{number:x}::1"))];
+        assert_eq!(service.caller.send("POST", PATH, b"{}", &client).await.status, 401);
+    }
+    assert_eq!(service.figure(DROPPED, &["unproven_cap"]).await, 10);
+    // The same address, and every address, is used up; what is signed has its own.
+    for _ in 0..25 {
+        let mut headers = service.caller.headers(Form::Plain, "POST", PATH, b"{");
+        headers.push(("X-Forwarded-For".to_owned(), "2001:db8::1".to_owned()));
+        assert_eq!(service.caller.send("POST", PATH, b"{", &headers).await.status, 400);
+    }
+    assert_eq!(service.figure(DROPPED, &["merchant_cap"]).await, 5);
+    let lines = service.journal(50).await;
+    assert_eq!((lines.len(), lines.iter().filter(|line| line.authenticated).count()), (50, 20));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

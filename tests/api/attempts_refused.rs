@@ -10,11 +10,8 @@ use conversiond::domain::attempt::Journaled;
 use conversiond::domain::ids::{KeyKind, MerchantId};
 use conversiond::domain::rate_limit::RateLimit;
 use conversiond::domain::signature::Form;
-use conversiond::domain::time::Clock as _;
 use conversiond::keyring::KeyRequest;
-use conversiond::storage::keys;
 use conversiond::storage::merchants::Changes;
-use conversiond::system::SystemClock;
 use serde_json::{Value, json};
 
 use crate::support::clock::TestClock;
@@ -81,10 +78,8 @@ impl Refusals {
         };
         let key = |setup: &mut Setup| setup.key_with(make.clone());
         let (caller, revoked, expired) = (key(&mut setup), key(&mut setup), key(&mut setup));
-        keys::revoke(&mut setup.connection, &revoked.key_id.parse().unwrap(), SystemClock.now()).unwrap();
-        let sql =
-            format!("UPDATE key_secrets SET expires_at = created_at WHERE key_id = '{}'", expired.key_id);
-        assert_eq!(setup.execute(&sql), 1);
+        setup.revoke(&revoked);
+        setup.expire(&expired);
         let callers = [
             setup.key(KeyKind::Live, Some(suspended)),
             setup.key(KeyKind::Live, Some(limited)),
@@ -162,6 +157,7 @@ fn check(line: &Journaled, expected: &Expected) {
     assert_eq!((line.status, line.reason.as_str()), (expected.status, expected.reason), "{id}");
     assert_eq!(line.error_pointer.as_deref(), expected.pointer, "{id}");
     assert_eq!(line.order.as_deref(), expected.order, "{id}");
+    assert!(line.authenticated || line.order.is_none(), "{id}");
     assert_eq!((line.merchant, line.mode.is_some()), (expected.owner, expected.owner.is_some()), "{id}");
     assert_eq!(line.peer.as_deref(), Some("127.0.0.1"), "{id}");
     let word = if expected.status == 202 { expected.reason } else { "refused" };

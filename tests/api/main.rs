@@ -51,6 +51,7 @@ mod refusals;
 mod reports;
 mod signatures;
 mod standard_webhooks;
+mod tampered_keys;
 mod vectors;
 mod webhooks;
 mod wire;

@@ -10,11 +10,9 @@ use conversiond::domain::ids::{KeyId, KeyKind, MerchantId};
 use conversiond::domain::merchant::Merchant;
 use conversiond::domain::secret::SigningSecret;
 use conversiond::domain::signature::{Covered, Digests, Form, Forms, RequestHeaders, SigningKeys, sign};
-use conversiond::domain::time::Clock as _;
 use conversiond::keyring::KeyRequest;
-use conversiond::storage::keys;
 use conversiond::storage::merchants::Changes;
-use conversiond::system::{SystemClock, SystemEntropy};
+use conversiond::system::SystemEntropy;
 use uuid::Uuid;
 
 use crate::support::caller::{Answer, unix_now};
@@ -51,12 +49,11 @@ on_both_databases! {
         let request = |kind, merchant_id| KeyRequest { kind, merchant_id, ip_allow: Vec::new(), require_v2: false };
         let real = setup.key(KeyKind::Live, Some(merchant));
         let revoked = setup.key(KeyKind::Live, Some(merchant));
-        assert!(keys::revoke(&mut setup.connection, &revoked.key_id.parse().unwrap(), SystemClock.now()).unwrap());
+        setup.revoke(&revoked);
         let inactive = setup.key(KeyKind::Live, Some(suspended));
         setup.change(suspended, &Changes { suspended: Some(true), ..Changes::default() });
         let expired = setup.key(KeyKind::Live, Some(merchant));
-        let sql = format!("UPDATE key_secrets SET expires_at = created_at WHERE key_id = '{}'", expired.key_id);
-        assert_eq!(setup.execute(&sql), 1);
+        setup.expire(&expired);
         let named = |id: &str| Caller { key_id: id.to_owned(), ..real.clone() };
         let unknown = named("ak_live_000000000000000000000000");
         let mut callers = vec![

@@ -161,9 +161,9 @@ on_both_databases! {
         let (keys, tokens) = tokens();
         let created_at = SystemClock.now();
         for (number, key) in keys {
-            let purpose = token_keys::purpose(number);
+            let purpose = token_keys::purpose(number, created_at, None);
             let sealed = setup.master_key().seal(&key, &purpose, &SystemEntropy).unwrap();
-            let added = token_keys::add(&mut setup.connection, &StoredTokenKey { number, sealed, created_at });
+            let added = token_keys::add(&mut setup.connection, &StoredTokenKey { number, sealed, created_at, retired_at: None });
             assert!(added.unwrap());
         }
         let mut callers = Vec::new();

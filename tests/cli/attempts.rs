@@ -140,6 +140,8 @@ on_both_databases! {
             (&["--mode", "test"], vec!["accepted"]),
             (&["--mode", "live", "--outcome", "refused"], vec!["malformed_json", "validation_failed"]),
             (&["--reason", "INVALID_API_KEY"], vec!["INVALID_API_KEY"]),
+            (&["--authenticated", "false"], vec!["INVALID_API_KEY"]),
+            (&["--authenticated", "true", "--outcome", "refused"], vec!["malformed_json", "validation_failed"]),
             (&["--order", "O-1"], vec!["accepted", "accepted", "duplicate"]),
             (&["--order", "O-2", "--outcome", "refused"], vec!["validation_failed"]),
             (&["--since", "1h", "--outcome", "duplicate"], vec!["duplicate"]),
@@ -167,6 +169,9 @@ on_both_databases! {
         for word in [shop.merchants[1].as_str(), "422", "validation_failed", "127.0.0.1", "O-2", "/amount"] {
             assert!(refused.contains(word), "{word}: {refused}");
         }
+        let mark = "not authenticated";
+        assert!(lines[5].contains("INVALID_API_KEY") && lines[5].ends_with(mark), "{table}");
+        assert_eq!(table.matches(mark).count(), 1, "{table}");
         // Every column begins where its name does.
         for (name, word) in [("REASON", "validation_failed"), ("PEER", "127.0.0.1"), ("ORDER", "O-2")] {
             assert_eq!(lines[0].find(name), refused.find(word), "{table}");
@@ -182,7 +187,7 @@ on_both_databases! {
         let body = json!({"merchant_id": shop.merchants[0], "url_id": LINK, "domain_id": LINK}).to_string();
         let mut clicked = None;
         eventually("the operator's key is known", async || {
-            let headers = operator.headers(Form::Plain, "POST", "/api/v1/clicks", body.as_bytes());
+            let headers = operator.headers(Form::Bound, "POST", "/api/v1/clicks", body.as_bytes());
             let answer = operator.send("POST", "/api/v1/clicks", body.as_bytes(), &headers).await;
             clicked = (answer.status == 201).then_some(answer);
             clicked.is_some()

@@ -89,7 +89,7 @@ fn doctor_finds_nothing_wrong_with_a_good_database() {
         for name in ["configuration", "master key", "database", "migrations", "clock", "keys"] {
             assert_eq!(check(&report, name)["ok"], true, "{report}");
         }
-        assert_eq!(check(&report, "keys")["says"], "1 keys, every secret opens");
+        assert_eq!(check(&report, "keys")["says"], "1 keys, every secret opens and every key row verifies");
         let table = run(&database, &["doctor"]).done().out;
         assert!(table.lines().all(|line| line.starts_with("ok ")), "{table}");
     }

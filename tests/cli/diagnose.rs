@@ -1,5 +1,6 @@
 //! `diagnose`: which mistake a refused signature is, end to end.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use base64::Engine as _;
@@ -210,7 +211,9 @@ fn method_and_target_come_from_the_request_line_or_from_the_command_line() {
 fn any_one_of_headers_body_and_secret_may_be_standard_input() {
     let database = Backend::Sqlite.database();
     let headers = curl(TS, &right());
-    std::fs::write(database.folder().join("secret"), format!("{SECRET}\n")).unwrap();
+    let file = database.folder().join("secret");
+    std::fs::write(&file, format!("{SECRET}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     for (name, input) in [("headers", headers.as_str()), ("body", BODY), ("secret", SECRET)] {
         let of = |own: &'static str| if own == name { "-" } else { own };
         let arguments = ["--headers", of("headers"), "--body", of("body"), "--secret-file", of("secret")];

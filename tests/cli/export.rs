@@ -1,5 +1,7 @@
 //! `export`: the same events as over HTTP, in a file.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -45,6 +47,28 @@ on_both_databases! {
         assert_eq!(Exported::of_text(&export(&["--cursor", &all.cursor])).orders(), Vec::<&str>::new());
         let answer = live.get(&format!("/api/v1/exports/events?cursor={}", all.cursor)).await;
         assert_eq!(Exported::of(&answer).cursor, all.cursor);
+    }
+
+    async fn a_file_is_its_owners_alone_and_nothing_is_written_through_a_link(backend: Backend) {
+        let database = backend.database();
+        let merchant = merchant(&database);
+        let (folder, victim) = (database.folder(), database.folder().join("victim"));
+        std::fs::write(&victim, "precious").unwrap();
+        for name in ["events.ndjson", "events.ndjson.part"] {
+            std::os::unix::fs::symlink(&victim, folder.join(name)).unwrap();
+        }
+        let file = folder.join("events.ndjson");
+        let arguments = ["export", "--merchant", &merchant, "--output", file.to_str().unwrap()];
+        shell::run(&database, &arguments).done();
+        let status = std::fs::symlink_metadata(&file).unwrap();
+        assert!(status.is_file(), "the link is replaced");
+        assert_eq!(status.permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        // One that stands there already is replaced by one of the same kind.
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        shell::run(&database, &arguments).done();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(files(&folder, "events"), ["events.ndjson", "events.ndjson.part"]);
     }
 
     async fn a_file_appears_when_it_is_complete(backend: Backend) {

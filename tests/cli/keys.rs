@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::shell::{backends, key, merchant, run, text};
 use crate::support::process::run_json;
+use crate::support::service::Setup;
 use crate::support::{Backend, TestDatabase};
 
 fn listed(database: &TestDatabase, key_id: &str) -> Value {
@@ -43,7 +44,9 @@ fn keys_are_of_three_kinds_and_each_comes_with_a_secret() {
             assert_secret(&secret);
             let shown = listed(&database, &id);
             assert_eq!(shown["merchant_id"], owner);
-            assert_eq!((&shown["ip_allow"], &shown["require_v2"]), (&json!([]), &json!(false)));
+            // An operator's key may act for everybody.
+            let require_v2 = prefix == "ak_op_";
+            assert_eq!((&shown["ip_allow"], &shown["require_v2"]), (&json!([]), &json!(require_v2)));
             assert_eq!((&shown["revoked_at"], live_secrets(&database, &id)), (&Value::Null, 1));
         }
     }
@@ -73,6 +76,45 @@ fn an_allowlist_and_the_demand_for_bound_signatures_are_kept() {
         assert_eq!(shown["require_v2"], true);
         let table = run(&database, &["key", "list"]).done().out;
         assert!(table.contains("v2 only") && table.contains("203.0.113.0/24 192.0.2.7/32"), "{table}");
+    }
+}
+
+#[test]
+fn an_operators_key_is_advised_to_name_its_network() {
+    let database = Backend::Sqlite.database();
+    let made = run(&database, &["key", "create", "--operator"]).done().out;
+    assert!(made.contains("v2 signatures only, from anywhere") && made.contains("--ip-allow"), "{made}");
+    let made = run(&database, &["key", "create", "--operator", "--ip-allow", "192.0.2.7"]).done().out;
+    assert!(made.contains("v2 signatures only") && !made.contains("--ip-allow"), "{made}");
+}
+
+#[test]
+fn doctor_names_a_key_that_was_changed_without_the_master_key_and_revoking_it_mends_that() {
+    for backend in backends() {
+        let database = backend.database();
+        let [attacker, victim] = [merchant(&database), merchant(&database)];
+        let (own, _) = key(&database, &["--merchant", &attacker]);
+        let (foreign, _) = key(&database, &["--merchant", &victim]);
+        run(&database, &["token-key", "rotate"]).done();
+        let told = run(&database, &["doctor"]).done().out;
+        assert!(told.contains("every secret opens and every key row verifies"), "{told}");
+        let moved = format!("UPDATE key_secrets SET key_id = '{foreign}' WHERE key_id = '{own}'");
+        assert_eq!(Setup::new(&database, "").execute(&moved), 1);
+        for arguments in
+            [&["doctor"][..], &["serve"], &["key", "create", "--operator"], &["key", "rotate", &own]]
+        {
+            let ran = run(&database, arguments);
+            let told = format!("{}{}", ran.out, ran.err);
+            assert!(ran.code == Some(1) && told.contains(&own) && told.contains("does not verify"), "{told}");
+        }
+        let back = format!("UPDATE key_secrets SET key_id = '{own}' WHERE merchant_id = '{attacker}'");
+        assert_eq!(Setup::new(&database, "").execute(&back), 1);
+        run(&database, &["doctor"]).done();
+        let freed = format!("UPDATE api_keys SET require_v2 = TRUE WHERE key_id = '{own}'");
+        assert_eq!(Setup::new(&database, "").execute(&freed), 1);
+        assert_eq!(run(&database, &["doctor"]).code, Some(1));
+        run(&database, &["key", "revoke", &own]).done();
+        run(&database, &["doctor"]).done();
     }
 }
 

@@ -26,6 +26,7 @@ mod merchants;
 mod reconcile;
 mod report;
 mod roles;
+mod secrets_hidden;
 mod serving;
 mod settings;
 mod shell;

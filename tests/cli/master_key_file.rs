@@ -73,8 +73,22 @@ fn a_key_file_that_others_may_read_is_refused() {
             assert_eq!(serve.code, Some(1), "{serve:?}");
             assert!(serve.err.contains("chmod 600"), "{serve:?}");
         } else {
-            ran.done();
+            assert!(!ran.done().err.contains("chmod"));
         }
+    }
+}
+
+#[test]
+fn a_key_file_that_its_group_may_read_is_taken_with_a_warning() {
+    let database = Backend::Sqlite.database();
+    finish(without_key(&database, &["key", "create", "--operator"])).done();
+    let file = database.folder().join("test.db.master-key");
+    for mode in [0o640, 0o660, 0o620] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let ran = finish(without_key(&database, &["key", "create", "--operator"])).done();
+        assert!(ran.err.contains("its group may read it; run: chmod 600"), "{ran:?}");
+        let ran = finish(without_key(&database, &["doctor"])).done();
+        assert!(ran.out.contains("its group may read it: chmod 600"), "{ran:?}");
     }
 }
 

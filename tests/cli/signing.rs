@@ -1,5 +1,6 @@
 //! `sign`: the headers of a signed request.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -61,12 +62,18 @@ fn all_three_forms_give_the_contracts_vectors() {
     }
 }
 
+fn secret_file(database: &TestDatabase, secret: &str) {
+    let path = database.folder().join("secret");
+    std::fs::write(&path, format!("{secret}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 #[test]
 fn the_secret_comes_from_a_file_or_from_standard_input_as_well() {
     let database = Backend::Sqlite.database();
     for vector in &vectors() {
         let secret = vector["secret"].as_str().unwrap();
-        std::fs::write(database.folder().join("secret"), format!("{secret}\n")).unwrap();
+        secret_file(&database, secret);
         let mut by_file = of_vector(&database, vector, "v2");
         // A named file wins over the environment.
         by_file.args(["--secret-file", "secret"]).env("CONVERSIOND_SECRET", SECRET);
@@ -109,6 +116,32 @@ fn without_a_timestamp_the_present_is_signed() {
     let signed = finish_reading(command, b"{}").done().json();
     let timestamp: i64 = signed["X-Timestamp"].as_str().unwrap().parse().unwrap();
     assert!((before..=crate::support::caller::unix_now()).contains(&timestamp), "{timestamp}");
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_refused_and_one_that_its_group_may_read_is_warned_of() {
+    let database = Backend::Sqlite.database();
+    std::fs::write(database.folder().join("body"), "{}").unwrap();
+    secret_file(&database, SECRET);
+    for (mode, refused, warned) in [
+        (0o644, true, false),
+        (0o604, true, false),
+        (0o602, true, false),
+        (0o640, false, true),
+        (0o660, false, true),
+        (0o600, false, false),
+        (0o400, false, false),
+    ] {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(database.folder().join("secret"), permissions).unwrap();
+        let ran = finish(sign(&database, &["--secret-file", "secret", "body"]));
+        assert_eq!(ran.code, Some(i32::from(refused)), "{mode:o}: {ran:?}");
+        assert_eq!(ran.err.contains("chmod 600 secret"), refused || warned, "{mode:o}: {ran:?}");
+        assert!(!ran.err.contains(SECRET), "{ran:?}");
+    }
+    // Who gives the secret for its file is not shown it again.
+    let ran = finish(sign(&database, &["--secret-file", SECRET, "body"])).failed_saying(&["--secret-file"]);
+    assert!(!ran.err.contains(&SECRET[6..20]), "{ran:?}");
 }
 
 #[test]

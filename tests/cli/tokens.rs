@@ -1,4 +1,4 @@
-//! `token mint`, `token inspect`, `token-key rotate`.
+//! `token mint`, `token inspect`, `token-key list`, `rotate`, `retire`.
 
 use serde_json::{Value, json};
 
@@ -94,6 +94,55 @@ fn after_a_rotation_new_tokens_carry_the_new_number_and_old_ones_stay_genuine() 
                 assert_eq!(inspect(&database, token)["key_number"], index + 1);
             }
         }
+    }
+}
+
+#[test]
+fn the_key_that_signs_cannot_be_retired_and_a_retired_one_stays_so() {
+    for backend in backends() {
+        let database = backend.database();
+        let merchant = merchant(&database);
+        let old = text(&mint(&database, &merchant, &[]), "nim_ct");
+        run(&database, &["token-key", "retire", "1"])
+            .failed_saying(&["token key 1 signs", "token-key rotate"]);
+        run(&database, &["token-key", "retire", "2"]).failed_saying(&["there is no token key 2"]);
+        run(&database, &["token-key", "rotate"]).done();
+        let later = "2999-01-01T00:00:00Z";
+        let planned = run_json(&database, &["token-key", "retire", "1", "--at", later]);
+        assert_eq!(planned, json!({"key_number": 1, "retired_at": later}));
+        assert_eq!(inspect(&database, &old)["key_number"], 1);
+        let retired = run_json(&database, &["token-key", "retire", "1"]);
+        assert_ne!(retired["retired_at"], later);
+        run(&database, &["token", "inspect", &old]).failed_saying(&["not a genuine click token"]);
+        run(&database, &["token-key", "retire", "1", "--at", later])
+            .failed_saying(&["has been retired since"]);
+        run(&database, &["master-key", "rewrap"]).done();
+        run(&database, &["token", "inspect", &old]).failed_saying(&["not a genuine click token"]);
+        let new = text(&mint(&database, &merchant, &[]), "nim_ct");
+        assert_eq!(inspect(&database, &new)["key_number"], 2);
+        run(&database, &["doctor"]).done();
+        run(&database, &["token-key", "retire", "1", "--at", "soon"]).misused_saying(&["--at"]);
+    }
+}
+
+#[test]
+fn a_token_key_can_be_retired_when_the_longest_window_has_passed_since_its_rotation() {
+    for backend in backends() {
+        let database = backend.database();
+        let merchant = merchant(&database);
+        run(&database, &["merchant", "set", &merchant, "--attribution-window-days", "45"]).done();
+        mint(&database, &merchant, &[]);
+        run(&database, &["token-key", "rotate"]).done();
+        run(&database, &["token-key", "retire", "1", "--at", "2999-01-01T00:00:00Z"]).done();
+        let listed = run_json(&database, &["token-key", "list"])["token_keys"].clone();
+        let instant = |value: &Value| chrono::DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap();
+        let since_rotation = instant(&listed[0]["safe_to_retire_from"]) - instant(&listed[1]["created_at"]);
+        assert_eq!(since_rotation, chrono::TimeDelta::days(45));
+        assert_eq!((&listed[0]["key_number"], &listed[0]["signs"]), (&json!(1), &json!(false)));
+        assert_eq!(listed[0]["retired_at"], "2999-01-01T00:00:00Z");
+        assert_eq!((&listed[1]["signs"], &listed[1]["safe_to_retire_from"]), (&json!(true), &Value::Null));
+        let table = run(&database, &["token-key", "list"]).done().out;
+        assert!(table.contains("SAFE TO RETIRE FROM") && table.contains("signs"), "{table}");
     }
 }
 

@@ -189,6 +189,7 @@ impl Shop {
             mode: Some(Mode::Live),
             body_sha256: None,
             body_bytes: 0,
+            authenticated: true,
         }
     }
 

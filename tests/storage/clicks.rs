@@ -49,6 +49,7 @@ fn click(number: u128, clicked_at: DateTime<Utc>) -> Submission {
             mode: None,
             body_sha256: None,
             body_bytes: 0,
+            authenticated: true,
         },
         claim: None,
         delivery: None,

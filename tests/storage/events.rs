@@ -92,6 +92,7 @@ pub fn submission(recording: Recording) -> Submission {
         mode: Some(recording.mode),
         body_sha256: None,
         body_bytes: 0,
+        authenticated: true,
     };
     Submission {
         merchant: recording.merchant.id,

@@ -22,4 +22,5 @@ mod migrations;
 mod rescue_lane;
 mod retention;
 mod scripted;
+mod tampering;
 mod writer_policy;

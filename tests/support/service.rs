@@ -182,7 +182,7 @@ impl Setup {
 
     /// Changes a merchant's settings; running services follow within their refresh time.
     pub fn change(&mut self, merchant: MerchantId, changes: &Changes) {
-        assert!(merchants::change(&mut self.connection, merchant, changes).unwrap());
+        assert!(merchants::change(&mut self.connection, Some(&self.master_key), merchant, changes).unwrap());
     }
 
     /// A caller with a fresh key.
@@ -202,14 +202,35 @@ impl Setup {
         let KeyRequest { kind, merchant_id, ip_allow, require_v2 } = request;
         let (created_at, secret_id) = (SystemClock.now(), Uuid::new_v4());
         let id = KeyId::generate(kind, &SystemEntropy);
-        let purpose = keys::purpose(merchant_id, secret_id);
+        let purpose = keys::purpose(merchant_id, &id, secret_id);
         let sealed = self.master_key.seal(secret.expose_text().as_bytes(), &purpose, &SystemEntropy).unwrap();
         let key =
             StoredKey { id: id.clone(), merchant_id, ip_allow, require_v2, created_at, revoked_at: None };
         let stored =
             StoredSecret { key_id: id.clone(), merchant_id, secret_id, sealed, created_at, expires_at: None };
-        keys::create(&mut self.connection, &key, &stored).unwrap();
+        keys::create(&mut self.connection, &self.master_key, &key, &stored).unwrap();
         self.caller(IssuedKey { key_id: id, secret })
+    }
+
+    /// Ends a caller's key.
+    pub fn revoke(&mut self, caller: &Caller) {
+        let key = caller.key_id.parse().unwrap();
+        assert!(keys::revoke(&mut self.connection, &self.master_key, &key, SystemClock.now()).unwrap());
+    }
+
+    /// Changes rows of a caller's key as only a holder of the master key can.
+    pub fn change_key(&mut self, caller: &Caller, sql: &str) {
+        assert_eq!(self.execute(sql), 1);
+        keys::retag(&mut self.connection, &self.master_key, &caller.key_id.parse().unwrap()).unwrap();
+    }
+
+    /// Lets the secret of a caller's key expire.
+    pub fn expire(&mut self, caller: &Caller) {
+        let id = &caller.key_id;
+        self.change_key(
+            caller,
+            &format!("UPDATE key_secrets SET expires_at = created_at WHERE key_id = '{id}'"),
+        );
     }
 
     /// A statement behind the service's back; how many rows it touched.
@@ -241,10 +262,8 @@ impl Setup {
     pub fn tokens(&mut self) -> TokenRing {
         let now = SystemClock.now();
         ensure_token_key(&mut self.connection, &self.master_key, now, &SystemEntropy).unwrap();
-        Loader::new(self.master_key.clone(), &SystemEntropy)
-            .load(&mut self.connection, now)
-            .unwrap()
-            .token_ring
+        let mut loader = Loader::new(self.master_key.clone(), &SystemEntropy);
+        self.connection.read(|c| loader.load(c, now)).unwrap().token_ring
     }
 
     pub fn count_events(&mut self) -> i64 {

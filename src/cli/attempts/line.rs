@@ -3,6 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use crate::cli::output::visible;
 use crate::domain::attempt::Journaled;
 use crate::domain::instant;
 
@@ -42,15 +43,15 @@ pub fn row(line: &Journaled) -> String {
         line.peer.clone().unwrap_or_else(none),
     ];
     let order = line.order.as_deref().unwrap_or("-");
-    match &line.error_pointer {
-        Some(pointer) => join(&cells, &format!("{order}  {pointer}")),
-        None => join(&cells, order),
-    }
+    let pointer = line.error_pointer.as_deref().map(|pointer| format!("  {pointer}")).unwrap_or_default();
+    // Of a line without this mark the merchant made every word.
+    let mark = if line.authenticated { "" } else { "  not authenticated" };
+    join(&cells, &format!("{order}{pointer}{mark}"))
 }
 
 fn join(cells: &[String], last: &str) -> String {
-    let padded = cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{cell:width$}  "));
-    padded.chain([last.to_owned()]).collect()
+    let padded = cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{:width$}  ", visible(cell)));
+    padded.chain([visible(last).into_owned()]).collect()
 }
 
 /// An instant to the millisecond, always of one width.
@@ -78,6 +79,7 @@ pub fn describe(line: &Journaled) -> Value {
         "order_id": line.order,
         "event_id": line.event.map(|event| event.to_string()),
         "elapsed_us": line.elapsed_us,
+        "authenticated": line.authenticated,
     });
     if let (Some(row), Some(object)) = (line.place.row, json.as_object_mut()) {
         object.insert("row".to_owned(), row.into());

@@ -35,6 +35,9 @@ pub struct Attempts {
     /// accepted, duplicate, replayed or refused.
     #[arg(long)]
     outcome: Option<AttemptOutcome>,
+    /// Whose signature was right (true), or those that anybody may have made (false).
+    #[arg(long, value_name = "true|false")]
+    authenticated: Option<bool>,
     /// That name this order. Refused ones are found by it at once, others by going through all.
     #[arg(long, value_name = "ID", value_parser = order)]
     order: Option<String>,
@@ -74,6 +77,7 @@ impl Attempts {
             mode: self.mode,
             reason: self.reason,
             outcome: self.outcome,
+            authenticated: self.authenticated,
             order_id: self.order,
             from: self.since.map(|since| since.instant(context.now())),
             to: None,

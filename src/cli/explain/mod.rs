@@ -55,7 +55,7 @@ impl Explain {
 /// For what tokens say. Without the master key they are not read: the rest can be explained all the same.
 fn token_ring(context: &Context, connection: &mut AnyConnection) -> Option<TokenRing> {
     let ring = load_master_key(&context.master_key_source(false), &SystemEntropy).ok()?;
-    let directory = Loader::new(ring, &SystemEntropy).load(connection, context.now()).ok()?;
+    let directory = connection.read(|c| Loader::new(ring, &SystemEntropy).load(c, context.now())).ok()?;
     Some(directory.token_ring)
 }
 

@@ -68,6 +68,9 @@ fn attempt(lines: &[Journaled]) -> String {
         None if first.request_id.is_empty() => ("body", format!("{} bytes, digest erased", first.body_bytes)),
         None => ("body", "not read".to_owned()),
     });
+    if !first.authenticated {
+        told.push(("signature", "not right: anybody may have made this request".to_owned()));
+    }
     told.push(("order", text(&first.order, "none")));
     if first.place.row.is_none() {
         told.push(("answer", answer(first)));
@@ -115,7 +118,11 @@ fn status(status: &StatusTrail) -> String {
 fn refused(line: &Journaled) -> String {
     let row = line.place.row.map(|row| format!(" row {row}")).unwrap_or_default();
     let peer = line.peer.as_deref().unwrap_or("an unknown address");
-    let whose = if line.merchant.is_none() { ", no merchant's" } else { "" };
+    let whose = match (line.authenticated, line.merchant) {
+        (false, _) => ", not authenticated",
+        (true, None) => ", no merchant's",
+        (true, Some(_)) => "",
+    };
     let key = line.key_id.as_deref().unwrap_or("none");
     format!(
         "{}  {}{row}  {}  ({} from {peer}, key {key}{whose})",

@@ -61,6 +61,9 @@ pub struct AttemptBody<'a> {
     /// Microseconds from the head to the answer, or to the transaction.
     #[schemars(range(min = 0))]
     elapsed_us: i64,
+    /// Whether its signature was right, whatever it was refused for afterwards. If not, anybody may have
+    /// made it: key, request id and all.
+    authenticated: bool,
 }
 
 /// A page of the requests that named the merchant's keys of this mode, newest first.
@@ -88,6 +91,9 @@ fn filter(query: &mut Query) -> Filter {
         reason: query.take("reason", reason),
         outcome: query.take("outcome", |outcome| {
             outcome.parse::<AttemptOutcome>().map_err(|InvalidId(wanted)| format!("must be {wanted}"))
+        }),
+        authenticated: query.take("authenticated", |text| {
+            text.parse::<bool>().map_err(|_| "must be true or false".to_owned())
         }),
         order_id: query.merchants_id("order_id"),
         from: query.instant("from"),
@@ -122,6 +128,7 @@ impl<'a> AttemptBody<'a> {
             order_id: line.order.as_deref(),
             event_id: line.event.map(|event| event.to_string()),
             elapsed_us: line.elapsed_us,
+            authenticated: line.authenticated,
         }
     }
 }

@@ -16,7 +16,8 @@ use super::body::{self, Body, BodyRoom};
 use super::client::client_of;
 use super::headers::{external_event_id, idempotency_key, signature_headers};
 use crate::domain::access::{Circumstances, Verified};
-use crate::domain::ids::KeyId;
+use crate::domain::ids::{KeyId, MerchantId};
+use crate::domain::merchant::Mode;
 use crate::domain::peer_failures::{Hearing, Peer};
 use crate::domain::signature::{Covered, Digests, Form, Forms, IdempotencyKey, Scheme, SignedHead};
 use crate::http::admission::{Connection, Full};
@@ -139,13 +140,16 @@ async fn prove(
             () = body.memory.given_up() => return Err(body::overloaded()),
         }
     };
-    let Judgement { body_sha256, named, judged } = judgement;
+    let Judgement { body_sha256, named, signer, judged } = judgement;
     note(request, |notes| {
         notes.body = Some(body.bytes.clone());
         notes.key_id = named.map(|key| key.to_string());
         if let Some(attempt) = &mut notes.attempt {
             attempt.body_bytes = body.bytes.len();
             attempt.body_sha256 = Some(body_sha256);
+            if let Some(owner) = signer {
+                attempt.authenticated(owner);
+            }
         }
     });
     let Judged { verified, idempotency_key, key_bound, id_bound, external_event_id } = judged?;
@@ -169,6 +173,8 @@ struct Judgement {
     body_sha256: String,
     /// The key that the request names, where it was refused.
     named: Option<KeyId>,
+    /// Whose key signed, where the signature is right, whatever else is wrong. An operator's key is nobody's.
+    signer: Option<Option<(MerchantId, Mode)>>,
     judged: Result<Judged, Problem>,
 }
 
@@ -189,7 +195,7 @@ fn judge(
     (client, endpoint): (Option<IpAddr>, Forms),
 ) -> Judgement {
     let digests = Digests::of(body);
-    let mut named = None;
+    let (mut named, mut signer) = (None, None);
     let mut find = || {
         let signature_headers = signature_headers(request.headers);
         let head = signature_headers.parse()?;
@@ -202,7 +208,11 @@ fn judge(
             body,
         };
         let circumstances = circumstances(state, client, endpoint)?;
-        let verified = state.ingest.keyring.current()?.judge(&head, &covered, &digests, &circumstances);
+        let directory = state.ingest.keyring.current()?;
+        let verified = directory.judge(&head, &covered, &digests, &circumstances);
+        if verified.as_ref().map_or_else(|refusal| refusal.signed_rightly(), |_| true) {
+            signer = Some(directory.owner_of(head.key_id));
+        }
         let verified = verified.map_err(|refusal| {
             // What is no key id may be a secret in the wrong header: it is logged nowhere.
             named = head.key_id.parse::<KeyId>().ok();
@@ -211,7 +221,7 @@ fn judge(
         Ok(judged(verified, (&head, &covered, &digests), key, state))
     };
     let judged = find();
-    Judgement { body_sha256: digests.body_sha256().to_owned(), named, judged }
+    Judgement { body_sha256: digests.body_sha256().to_owned(), named, signer, judged }
 }
 
 fn circumstances(

@@ -65,7 +65,8 @@ fn outside(sale: &SaleRow, (from, to): Period) -> String {
     )
 }
 
-/// The newest attempt that names the order and was refused.
+/// The newest attempt of the merchant's that names the order and was refused. What somebody else made up is
+/// no reason.
 fn refused(
     connection: &mut AnyConnection,
     merchant: MerchantId,
@@ -75,6 +76,7 @@ fn refused(
     let filter = Filter {
         mode: Some(mode),
         outcome: Some(AttemptOutcome::Refused),
+        authenticated: Some(true),
         order_id: Some(order.to_owned()),
         ..Filter::default()
     };

@@ -30,6 +30,9 @@ pub fn refused_of_order(
         if let Some(reason) = &filter.reason {
             query = query.sql(" AND reason = ?").bind::<Text, _>(reason);
         }
+        if let Some(authenticated) = filter.authenticated {
+            query = query.sql(if authenticated { " AND authenticated" } else { " AND NOT authenticated" });
+        }
         if let Some((from, first)) = filter.from() {
             query = query.sql(" AND started_at >= ?").bind::<Timestamp, _>(from);
             query = query.sql(" AND attempt_id >= ?").bind::<Text, _>(first);

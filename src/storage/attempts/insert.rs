@@ -1,7 +1,7 @@
 //! Writing to the journal.
 
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamp};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamp};
 
 use crate::domain::attempt::{Attempt, Ending};
 use crate::domain::ids::{EventId, ExternalId, MerchantId};
@@ -33,6 +33,7 @@ pub struct AttemptRow<'a> {
     pub order_id: Option<&'a str>,
     pub event_id: Option<String>,
     pub elapsed_us: i64,
+    pub authenticated: bool,
 }
 
 impl<'a> AttemptRow<'a> {
@@ -62,6 +63,7 @@ impl<'a> AttemptRow<'a> {
             order_id: ending.order.as_ref().map(ExternalId::as_str),
             event_id: ending.event.as_ref().map(EventId::to_string),
             elapsed_us: i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX),
+            authenticated: attempt.authenticated,
         }
     }
 
@@ -77,7 +79,8 @@ const ON_CONFLICT: &str = "ON CONFLICT (merchant_id, attempt_id, bulk_row) DO UP
     status = CASE WHEN excluded.outcome = 'refused' THEN attempts.status ELSE excluded.status END, \
     reason = CASE WHEN excluded.outcome = 'refused' THEN attempts.reason ELSE excluded.reason END, \
     order_id = CASE WHEN excluded.outcome = 'refused' THEN attempts.order_id ELSE excluded.order_id END, \
-    event_id = CASE WHEN excluded.outcome = 'refused' THEN attempts.event_id ELSE excluded.event_id END";
+    event_id = CASE WHEN excluded.outcome = 'refused' THEN attempts.event_id ELSE excluded.event_id END, \
+    authenticated = CASE WHEN excluded.outcome = 'refused' THEN attempts.authenticated ELSE excluded.authenticated END";
 
 batch_insert! {
     AttemptRow into "attempts" returning Integer {
@@ -99,6 +102,7 @@ batch_insert! {
         order_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.order_id;
         event_id: Option<&'a str> => Nullable<Text>, "::text[]", |row| row.event_id.as_deref();
         elapsed_us: i64 => BigInt, "::bigint[]", |row| row.elapsed_us;
+        authenticated: bool => Bool, "::boolean[]", |row| row.authenticated;
     }
     ON_CONFLICT
 }

@@ -25,6 +25,8 @@ pub struct Filter {
     pub reason: Option<String>,
     /// That ended so.
     pub outcome: Option<AttemptOutcome>,
+    /// That were signed rightly, or that were not.
+    pub authenticated: Option<bool>,
     /// That name this order.
     pub order_id: Option<String>,
     /// Begun at or after.
@@ -215,6 +217,9 @@ fn matching(filter: &Filter) -> Query<'_> {
         query = query.filter(sql::<Bool>("outcome = 'refused'"));
     } else if let Some(outcome) = filter.outcome {
         query = query.filter(attempts::outcome.eq(outcome.as_str()));
+    }
+    if let Some(authenticated) = filter.authenticated {
+        query = query.filter(attempts::authenticated.eq(authenticated));
     }
     if let Some(order) = &filter.order_id {
         query = query.filter(attempts::order_id.eq(order));

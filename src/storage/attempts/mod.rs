@@ -8,4 +8,6 @@ mod row;
 
 pub(in crate::storage) use insert::{AttemptRow, WHOLE_REQUEST, insert};
 pub use list::{Filter, Owner, among, find, list, newest, owners};
-pub(in crate::storage) use retention::{count_refused, delete_before, delete_oldest_refused, merchants};
+pub(in crate::storage) use retention::{
+    Place, Refusals, delete_before, delete_refused, merchants, newest_beyond,
+};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Text};
 
 use crate::domain::ids::AttemptId;
 use crate::storage::schema::{attempts, merchants};
@@ -44,24 +44,69 @@ pub fn delete_before(
     Ok(deleted)
 }
 
-/// How many refused attempts there are.
-pub fn count_refused(connection: &mut AnyConnection) -> Result<i64, StoreError> {
-    // Spelled out: with a parameter in its place the whole table would be gone through.
-    let refused = attempts::table.filter(sql::<Bool>("outcome = 'refused'"));
-    Ok(refused.count().get_result(connection)?)
+/// Refused attempts that are kept up to a number of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusals {
+    /// Those that nobody signed: strangers make as many as they like.
+    Forged,
+    /// Those that this merchant signed; `''` stands for the operator.
+    Of(String),
 }
 
-/// Deletes the oldest refused attempts; how many it were.
-pub fn delete_oldest_refused(connection: &mut AnyConnection, limit: i64) -> Result<usize, StoreError> {
-    const POSTGRES: &str = "DELETE FROM attempts WHERE (merchant_id, attempt_id, bulk_row) IN (\
-        SELECT merchant_id, attempt_id, bulk_row FROM attempts WHERE outcome = 'refused' \
-        ORDER BY attempt_id LIMIT $1)";
-    const SQLITE: &str = "DELETE FROM attempts WHERE (merchant_id, attempt_id, bulk_row) IN (\
-        SELECT merchant_id, attempt_id, bulk_row FROM attempts WHERE outcome = 'refused' \
-        ORDER BY attempt_id LIMIT ?1)";
+/// The place of a line among its owner's.
+pub type Place = (String, i32);
+
+/// The newest of them beyond the newest `kept`; `None` = there are not so many.
+pub fn newest_beyond(
+    connection: &mut AnyConnection,
+    which: &Refusals,
+    kept: i64,
+) -> Result<Option<Place>, StoreError> {
+    // Spelled out: with a parameter in its place the partial indexes would not serve.
+    let refusals = match which {
+        Refusals::Forged => attempts::table
+            .filter(sql::<Bool>("outcome = 'refused' AND NOT authenticated"))
+            .into_boxed::<<AnyConnection as diesel::Connection>::Backend>(),
+        Refusals::Of(merchant) => attempts::table
+            .filter(attempts::merchant_id.eq(merchant))
+            .filter(sql::<Bool>("outcome = 'refused' AND authenticated"))
+            .into_boxed(),
+    };
+    let newest = refusals.order((attempts::attempt_id.desc(), attempts::bulk_row.desc()));
+    let place = newest.select((attempts::attempt_id, attempts::bulk_row)).offset(kept).limit(1);
+    Ok(place.first(connection).optional()?)
+}
+
+/// Deletes the oldest of them up to a place, at most so many; how many it were.
+pub fn delete_refused(
+    connection: &mut AnyConnection,
+    which: &Refusals,
+    (attempt, row): &Place,
+    limit: i64,
+) -> Result<usize, StoreError> {
+    const DELETE: &str = "DELETE FROM attempts WHERE (merchant_id, attempt_id, bulk_row) IN (\
+        SELECT merchant_id, attempt_id, bulk_row FROM attempts WHERE outcome = 'refused'";
+    let (of, merchant) = match which {
+        Refusals::Forged => ("NOT authenticated AND '' =", ""),
+        Refusals::Of(merchant) => ("authenticated AND merchant_id =", merchant.as_str()),
+    };
     let deleted = match connection {
-        AnyConnection::Postgres(c) => sql_query(POSTGRES).bind::<BigInt, _>(limit).execute(c)?,
-        AnyConnection::Sqlite(c) => sql_query(SQLITE).bind::<BigInt, _>(limit).execute(c)?,
+        AnyConnection::Postgres(c) => sql_query(format!(
+            "{DELETE} AND {of} $1 AND (attempt_id, bulk_row) <= ($2, $3) ORDER BY attempt_id LIMIT $4)"
+        ))
+        .bind::<Text, _>(merchant)
+        .bind::<Text, _>(attempt)
+        .bind::<Integer, _>(row)
+        .bind::<BigInt, _>(limit)
+        .execute(c)?,
+        AnyConnection::Sqlite(c) => sql_query(format!(
+            "{DELETE} AND {of} ?1 AND (attempt_id, bulk_row) <= (?2, ?3) ORDER BY attempt_id LIMIT ?4)"
+        ))
+        .bind::<Text, _>(merchant)
+        .bind::<Text, _>(attempt)
+        .bind::<Integer, _>(row)
+        .bind::<BigInt, _>(limit)
+        .execute(c)?,
     };
     Ok(deleted)
 }

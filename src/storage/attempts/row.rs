@@ -29,6 +29,7 @@ pub struct Row {
     order_id: Option<String>,
     event_id: Option<String>,
     elapsed_us: i64,
+    authenticated: bool,
 }
 
 impl Row {
@@ -63,6 +64,7 @@ impl Row {
             order: self.order_id,
             event: self.event_id.map(|id| id.parse()).transpose().ok()?,
             elapsed_us: self.elapsed_us,
+            authenticated: self.authenticated,
         })
     }
 }

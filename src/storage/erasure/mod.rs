@@ -103,7 +103,6 @@ pub fn erase(
     }
     let keys = requests.add_by_keys(connection, order)?;
     requests.add_by_journal(connection, order, found.oldest(), now)?;
-    requests.add_nobodys(connection, order)?;
 
     let mut receipt = Receipt {
         events_known: found.events.len(),

@@ -4,7 +4,7 @@
 //! the answer stored under its key tells of the order, or if its body was the same as one of these: so
 //! a bulk request that was sent again is found, whose rows are journaled only where they are refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::Connection;
@@ -18,7 +18,7 @@ use crate::domain::attempt::AttemptOutcome;
 use crate::domain::ids::{AttemptId, MerchantId};
 use crate::domain::merchant::Mode;
 use crate::storage::attempts::{self as journal, Filter};
-use crate::storage::schema::{api_keys, attempts, idempotency_keys};
+use crate::storage::schema::{attempts, idempotency_keys};
 use crate::storage::{AnyConnection, Page, Scan, StoreError};
 
 /// Lines of the journal, and keys, gone through in one look; and refused lines read in one.
@@ -41,8 +41,6 @@ pub struct Requests {
     by_order: BTreeSet<String>,
     /// To which only a key leads, or a digest.
     by_copy: BTreeSet<String>,
-    /// Refused ones under nobody's key that name an order of this id, with the body of one of the others.
-    nobodys: BTreeSet<String>,
 }
 
 /// An idempotency key and the claim that has it.
@@ -66,12 +64,10 @@ impl Requests {
         self.by_order.is_empty()
     }
 
-    /// With their owners (`''` = nobody), those first that would not be found again without the others.
+    /// With their owner, those first that would not be found again without the others.
     pub fn in_order(&self) -> impl Iterator<Item = (&str, &str)> {
         let owned = |id| (self.merchant.as_str(), String::as_str(id));
-        let by_copy = self.by_copy.difference(&self.by_order).map(owned);
-        let nobodys = self.nobodys.iter().map(|id| ("", id.as_str()));
-        nobodys.chain(by_copy).chain(self.by_order.iter().map(owned))
+        self.by_copy.difference(&self.by_order).map(owned).chain(self.by_order.iter().map(owned))
     }
 
     /// Adds refused ones that name the order, to which an index leads.
@@ -82,47 +78,9 @@ impl Requests {
     ) -> Result<(), StoreError> {
         for mode in order.modes.iter().copied() {
             let found = all_of(connection, Some(order.merchant), &refused(order, Some(mode)))?;
-            self.by_order.extend(found.into_keys());
+            self.by_order.extend(found);
         }
         Ok(())
-    }
-
-    /// Adds refused ones under a key that was nobody's and that name an order of this id, if they had the
-    /// same body as one of those found: any merchant may have such an order, and they may have been meant
-    /// for it.
-    pub fn add_nobodys(
-        &mut self,
-        connection: &mut AnyConnection,
-        order: &Order<'_>,
-    ) -> Result<(), StoreError> {
-        let digests = self.digests(connection)?;
-        // Without an owner there is no mode.
-        let mut nobodys = all_of(connection, None, &refused(order, None))?;
-        nobodys.retain(|_, line| line.digest.as_ref().is_some_and(|digest| digests.contains(digest)));
-        // A key that was not known yet may be another merchant's by now.
-        let named: BTreeSet<String> = nobodys.values().filter_map(|line| line.key.clone()).collect();
-        let others = self.keys_of_others(connection, &named)?;
-        nobodys.retain(|_, line| line.key.as_ref().is_none_or(|key| !others.contains(key)));
-        self.nobodys = nobodys.into_keys().collect();
-        Ok(())
-    }
-
-    fn keys_of_others(
-        &self,
-        connection: &mut AnyConnection,
-        named: &BTreeSet<String>,
-    ) -> Result<BTreeSet<String>, StoreError> {
-        let named: Vec<&String> = named.iter().collect();
-        let mut others = BTreeSet::new();
-        for some in named.chunks(VALUES) {
-            let found: Vec<String> = api_keys::table
-                .filter(api_keys::merchant_id.ne(&self.merchant))
-                .filter(api_keys::key_id.eq_any(some.iter().copied()))
-                .select(api_keys::key_id)
-                .load(connection)?;
-            others.extend(found);
-        }
-        Ok(others)
     }
 
     /// Finds the keys under which an answer about the order is stored, and adds their requests. A whole
@@ -297,30 +255,19 @@ fn end_of_keys(
         .optional()?)
 }
 
-/// What tells whose an attempt was.
-struct Traits {
-    /// The key it named.
-    key: Option<String>,
-    /// Its body's.
-    digest: Option<String>,
-}
-
 /// Every attempt that a filter lets through; read a page at a time.
 fn all_of(
     connection: &mut AnyConnection,
     owner: Option<MerchantId>,
     filter: &Filter,
-) -> Result<BTreeMap<String, Traits>, StoreError> {
-    let (mut all, mut before) = (BTreeMap::new(), None);
+) -> Result<BTreeSet<String>, StoreError> {
+    let (mut all, mut before) = (BTreeSet::new(), None);
     loop {
         let page = Page { before, limit: REFUSED };
         let Scan { found, stopped_at } = connection.read(|c| journal::list(c, owner, filter, page))?;
         let is_full = i64::try_from(found.len()).is_ok_and(|count| count >= REFUSED);
         before = if is_full { found.last().map(|line| line.place) } else { stopped_at };
-        all.extend(found.into_iter().map(|line| {
-            let traits = Traits { key: line.key_id, digest: line.body_sha256 };
-            (line.place.attempt.to_string(), traits)
-        }));
+        all.extend(found.into_iter().map(|line| line.place.attempt.to_string()));
         if before.is_none() {
             return Ok(all);
         }

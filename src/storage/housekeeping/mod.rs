@@ -52,7 +52,10 @@ pub struct Housekeeper(JoinHandle<()>);
 struct Retention {
     sweep_every: Duration,
     attempts: TimeDelta,
-    refused_max: i64,
+    /// Refused attempts that nobody signed.
+    forged_max: i64,
+    /// Refused attempts that one merchant signed.
+    refused_of_merchant_max: i64,
     /// Raw bodies and addresses; `None` = for ever.
     bodies: Option<TimeDelta>,
 }
@@ -106,7 +109,9 @@ impl Retention {
         Self {
             sweep_every: Duration::from_secs(config.idempotency.sweep_s),
             attempts: TimeDelta::days(config.journal.retention_days.into()),
-            refused_max: i64::try_from(config.journal.refused_rows_max).unwrap_or(i64::MAX),
+            forged_max: i64::try_from(config.journal.refused_rows_max).unwrap_or(i64::MAX),
+            refused_of_merchant_max: i64::try_from(config.journal.merchant_refused_rows_max)
+                .unwrap_or(i64::MAX),
             bodies: (bodies > 0).then(|| TimeDelta::days(bodies.into())),
         }
     }

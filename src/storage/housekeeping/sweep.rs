@@ -6,17 +6,14 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::Retention;
 use super::worker::Store;
-use crate::storage::{StoreError, attempts, idempotency, usage};
+use crate::storage::attempts::{self, Place, Refusals};
+use crate::storage::{StoreError, idempotency, usage};
 
 /// Rows deleted in one transaction, so that no lock is held for long.
 const ROWS: i64 = 500;
 
 /// Merchants looked at in one transaction: most have nothing to forget.
 const MERCHANTS: usize = 100;
-
-/// After so many transactions the refused attempts are counted again: another instance may have
-/// deleted them, too.
-const RECOUNT: u32 = 10;
 
 /// What is left to do; nothing, by default.
 #[derive(Default)]
@@ -32,8 +29,8 @@ enum Task {
     Attempts { merchants: Vec<String>, before: DateTime<Utc> },
     /// What merchants used of their quotas on days that are over.
     Usage { before: NaiveDate },
-    /// Refused attempts beyond their number.
-    Refused { kept: i64, excess: i64, until_count: u32 },
+    /// Refused attempts beyond the number that is kept of each kind: first looked for, then deleted.
+    Refused { looked_for: Vec<Refusals>, kept: i64, beyond: Vec<(Refusals, Place)> },
 }
 
 impl Sweep {
@@ -56,7 +53,12 @@ impl Sweep {
             reliable.and_then(|now| now.date_naive().pred_opt()).map(|before| Task::Usage { before }),
         );
         tasks.extend(attempts);
-        tasks.push_back(Task::Refused { kept: retention.refused_max, excess: 0, until_count: 0 });
+        let refused = |looked_for, kept| Task::Refused { looked_for, kept, beyond: Vec::new() };
+        tasks.push_back(refused(vec![Refusals::Forged], retention.forged_max));
+        for group in merchants.chunks(MERCHANTS) {
+            let of_each = group.iter().cloned().map(Refusals::Of).collect();
+            tasks.push_back(refused(of_each, retention.refused_of_merchant_max));
+        }
         Ok(Self { tasks })
     }
 
@@ -99,18 +101,24 @@ impl Task {
                 store.write(|c| usage::forget_before(c, *before))?;
                 Ok(false)
             }
-            Self::Refused { kept, excess, until_count } => {
-                if *until_count == 0 {
-                    *excess = store.read(attempts::count_refused)? - *kept;
-                    *until_count = RECOUNT;
+            Self::Refused { looked_for, kept, beyond } => {
+                if !looked_for.is_empty() {
+                    let looked_for = std::mem::take(looked_for);
+                    *beyond = store.read(|c| {
+                        let mut beyond = Vec::new();
+                        for which in looked_for {
+                            let place = attempts::newest_beyond(c, &which, *kept)?;
+                            beyond.extend(place.map(|place| (which, place)));
+                        }
+                        Ok(beyond)
+                    })?;
+                } else if let Some((which, place)) = beyond.last() {
+                    let deleted = store.write(|c| attempts::delete_refused(c, which, place, ROWS))?;
+                    if i64::try_from(deleted).is_ok_and(|deleted| deleted < ROWS) {
+                        beyond.pop();
+                    }
                 }
-                *until_count -= 1;
-                if *excess <= 0 {
-                    return Ok(false);
-                }
-                let deleted = store.write(|c| attempts::delete_oldest_refused(c, (*excess).min(ROWS)))?;
-                *excess -= i64::try_from(deleted).unwrap_or(i64::MAX);
-                Ok(true)
+                Ok(!beyond.is_empty())
             }
         }
     }

@@ -116,9 +116,14 @@ impl Worker {
         let mut batch = vec![first];
         batch.extend(self.refused.try_iter().take(BATCH - 1));
         // Not while the request is answered: its time would tell whether there is such a key.
-        for Attempt { merchant, mode, key_id, .. } in batch.iter_mut().map(|one| &mut one.attempt) {
+        for attempt in batch.iter_mut().map(|one| &mut one.attempt) {
+            let Attempt { merchant, mode, key_id, .. } = attempt;
             if merchant.is_none() {
                 (*merchant, *mode) = key_id.as_deref().and_then(|key_id| (self.owners)(key_id)).unzip();
+            }
+            // Nobody signed it and it names nobody's key: no erasure would find the body's digest again.
+            if merchant.is_none() && !attempt.authenticated {
+                attempt.body_sha256 = None;
             }
         }
         batch

@@ -73,9 +73,8 @@ on_both_databases! {
 
     async fn an_older_secret_is_good_after_a_jump_beyond_its_end_was_undone(backend: Backend) {
         let service = Service::start(backend).await;
-        service.setup().execute(
-            "UPDATE key_secrets SET expires_at = '2999-01-01 00:00:00'",
-        );
+        let sql = "UPDATE key_secrets SET expires_at = '2999-01-01 00:00:00'";
+        service.setup().change_key(&service.caller, sql);
         service.clock.jump(TimeDelta::days(365 * 1_000));
         let reads = async || service.caller.get("/api/v1/conversions").await.status;
         assert_eq!(reads().await, 503);

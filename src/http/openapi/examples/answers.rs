@@ -224,9 +224,10 @@ pub fn attempts() -> Vec<Example> {
         "status": 401,
         "reason": "SIG_BAD_SIGNATURE",
         "error_pointer": null,
-        "order_id": "ORD-1001",
+        "order_id": null,
         "event_id": null,
         "elapsed_us": 412,
+        "authenticated": false,
     });
     vec![example(
         "page",

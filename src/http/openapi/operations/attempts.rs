@@ -47,6 +47,11 @@ fn parameters() -> Vec<Value> {
             json!({ "type": "string", "pattern": "^[A-Za-z0-9_]{1,64}$" }),
         ),
         query("outcome", "Attempts that ended so.", reference::<AttemptWord>()),
+        query(
+            "authenticated",
+            "Attempts whose signature was right, or those that anybody may have made.",
+            json!({ "type": "boolean" }),
+        ),
         query("order_id", "Attempts about this order, where one could be read.", reference::<ExternalId>()),
         query("from", "Attempts that began at this instant or after it.", reference::<Instant>()),
         query("to", "Attempts that began before this instant.", reference::<Instant>()),

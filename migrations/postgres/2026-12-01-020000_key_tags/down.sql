@@ -1,0 +1,1 @@
+ALTER TABLE api_keys DROP COLUMN tag_master_key, DROP COLUMN tag;

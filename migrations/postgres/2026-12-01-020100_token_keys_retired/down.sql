@@ -1,0 +1,1 @@
+ALTER TABLE token_keys DROP COLUMN retired_at;

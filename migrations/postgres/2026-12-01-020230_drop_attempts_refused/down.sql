@@ -1,0 +1,1 @@
+CREATE INDEX attempts_refused ON attempts (attempt_id) WHERE outcome = 'refused';

@@ -1,0 +1,1 @@
+DROP INDEX attempts_refused_by_merchant;

@@ -1,0 +1,2 @@
+-- The two by who signed take its place.
+DROP INDEX attempts_refused;
