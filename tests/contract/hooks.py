@@ -66,9 +66,11 @@ class Signature(requests.auth.AuthBase):
         form, flaw = next(FORMS) if body else "v2", next(FLAWS)
         if flaw is not None:
             request.headers["X-Request-ID"] = FLAWED + flaw
-        if flaw in ("target", "mixed", "malformed"):
+        is_click = request.path_url.split("?")[0] == CLICKS
+        # An operator's key takes no other form.
+        if is_click or flaw in ("target", "mixed", "malformed"):
             form = "v2"
-        key_id, secret = OPERATORS_KEY if request.path_url.split("?")[0] == CLICKS else MERCHANTS_KEY
+        key_id, secret = OPERATORS_KEY if is_click else MERCHANTS_KEY
         request.headers.update(sign(request, body, form, flaw, key_id, secret))
         if flaw == "unsigned":
             del request.headers["X-API-Key"]
