@@ -186,8 +186,8 @@ mod tests {
             });
             tries.filter(|hearing| matches!(hearing, Hearing::OnTrial(_))).count()
         };
-        assert_eq!(tried(false, 0, 1_000), 50);
-        assert_eq!(tried(true, 1_000, 2_000), 50);
+        assert_eq!(tried(false, 0, 1_000), 49);
+        assert_eq!(tried(true, 1_000, 2_000), 49);
         assert_eq!(tried(true, 2_000, 3_000), 40);
     }
 

@@ -59,7 +59,9 @@ impl BulkShares {
             table: Arc::default(),
             bytes_max: config.server.bodies_in_flight_bytes_max / 2,
             rows_max: LONGEST_AT_ONCE * config.ingest.bulk_rows_max,
-            wait: Duration::from_millis(config.ingest.bulk_wait_ms),
+            // No caller waits longer for its turn than for its commit.
+            wait: Duration::from_millis(config.ingest.bulk_wait_ms)
+                .min(Duration::from_secs(config.ingest.answer_timeout_s)),
         }
     }
 

@@ -1,8 +1,7 @@
 //! When SQLite's log goes into its file, and what is done when that fails.
 //!
-//! By itself SQLite copies the log inside of the COMMIT that makes it long enough, and keeps to itself
-//! that a sync failed there; the system then tells nobody else on that connection. So who writes does it
-//! between two transactions.
+//! By itself SQLite copies the log inside of the COMMIT that makes it long enough, and keeps to itself that a
+//! sync failed there; the system then tells nobody else on that connection. So who writes copies it.
 //!
 //! While somebody reads what is older, only a part can be copied. SQLite then syncs the file with the
 //! next part, and never copies the first one again: should that sync fail, nothing would ever write what
@@ -21,7 +20,7 @@ use super::{AnyConnection, Purpose, StoreError, log, sqlite};
 /// After so many events and statuses the log is looked at.
 const LOOK_EVERY: usize = 64;
 
-/// The same after a copy has failed: to write the log again each time takes long.
+/// The same after a copy has failed: to write the log again takes long.
 const LOOK_AFTER_FAILURE: usize = 1_024;
 
 /// The log, as one connection that writes sees it.

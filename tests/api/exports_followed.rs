@@ -18,7 +18,7 @@ use crate::support::gate::Gate;
 use crate::support::{Backend, Caller, Service, eventually, on_both_databases};
 
 /// Waits at most two seconds in the queue.
-const IMPATIENT: &str = "[ingest]\nanswer_timeout_s = 2\n[idempotency]\nwait_ms = 500\n";
+const IMPATIENT: &str = "[ingest]\nanswer_timeout_s = 2\nbulk_wait_ms = 500\n[idempotency]\nwait_ms = 500\n";
 
 /// Posts one sale after the other; the orders that were acknowledged.
 async fn post(caller: Caller, next: Arc<AtomicU64>, over: Arc<AtomicBool>) -> Vec<String> {

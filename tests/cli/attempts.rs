@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::shell::{self, Ran, caller, key, merchant, text};
+use crate::support::caller::unix_now;
 use crate::support::process::{ServeProcess, command, run_json};
 use crate::support::service::Setup;
 use crate::support::{Backend, Caller, TestDatabase, eventually, on_both_databases};
@@ -187,8 +188,7 @@ on_both_databases! {
         let body = json!({"merchant_id": shop.merchants[0], "url_id": LINK, "domain_id": LINK}).to_string();
         let mut clicked = None;
         eventually("the operator's key is known", async || {
-            let headers = operator.headers(Form::Bound, "POST", "/api/v1/clicks", body.as_bytes());
-            let answer = operator.send("POST", "/api/v1/clicks", body.as_bytes(), &headers).await;
+            let answer = operator.post_to("/api/v1/clicks", "k", &body, unix_now()).await;
             clicked = (answer.status == 201).then_some(answer);
             clicked.is_some()
         })

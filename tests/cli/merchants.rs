@@ -32,7 +32,8 @@ fn a_merchant_is_made_with_the_contracts_defaults() {
         assert_eq!(
             settings(accounts[0].clone()),
             json!({"merchant_id": id, "name": "Test shop", "plan": "enterprise", "rate_limit": null,
-                   "row_limit": null, "quota": null, "currency": null, "attribution_window_days": 30, "suspended": false})
+                   "row_limit": null, "quota": null, "currency": null, "attribution_window_days": 30,
+                   "suspended": false, "require_v2": false})
         );
     }
 }
@@ -60,7 +61,7 @@ fn every_setting_of_a_merchant_can_be_given_and_changed_alone() {
         let mut expected = json!({"merchant_id": id, "name": "Café \"Ünï\"", "plan": "pro", "currency": "NPR",
                                   "rate_limit": {"rate_per_s": 100, "burst": 200, "of_plan": true},
                                   "row_limit": {"rows_per_s": 10_000, "of_plan": true}, "quota": null,
-                                  "attribution_window_days": 0, "suspended": false});
+                                  "attribution_window_days": 0, "suspended": false, "require_v2": false});
         assert_eq!(settings(listed(&database)[0].clone()), expected);
         let changes: [(&[&str], &str, Value); 5] = [
             (&["set", &id, "--name", "B"], "name", json!("B")),

@@ -63,12 +63,13 @@ class Signature(requests.auth.AuthBase):
             request.headers.pop(name, None)
         if not next(REUSED):
             renew(request.headers)
-        form, flaw = next(FORMS) if body else "v2", next(FLAWS)
+        path = request.path_url.split("?")[0]
+        # Only the endpoints that take callbacks take the other forms.
+        form, flaw = next(FORMS) if body and takes_any_form(path) else "v2", next(FLAWS)
         if flaw is not None:
             request.headers["X-Request-ID"] = FLAWED + flaw
-        is_click = request.path_url.split("?")[0] == CLICKS
-        # An operator's key takes no other form.
-        if is_click or flaw in ("target", "mixed", "malformed"):
+        is_click = path == CLICKS
+        if flaw in ("target", "mixed", "malformed"):
             form = "v2"
         key_id, secret = OPERATORS_KEY if is_click else MERCHANTS_KEY
         request.headers.update(sign(request, body, form, flaw, key_id, secret))
@@ -81,6 +82,12 @@ class Signature(requests.auth.AuthBase):
         elif flaw == "malformed":
             request.headers["X-Signature"] = "v2=" + "0" * 63
         return request
+
+
+def takes_any_form(path):
+    """Whether it is one of the endpoints that take callbacks."""
+    callbacks = ("/api/v1/conversions", "/api/v1/conversions/bulk", "/api/v1/order-status")
+    return path in callbacks or "/webhooks/" in path
 
 
 # Drawn again and again, a key or a delivery's id would stand for another request as a rule.

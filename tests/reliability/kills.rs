@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use conversiond::domain::ids::KeyKind;
-use conversiond::domain::signature::Form;
+
 use futures_util::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::load::{Crowd, Promises, caller};
+use crate::support::caller::unix_now;
 use crate::support::process::ServeProcess;
 use crate::support::service::Setup;
 use crate::support::{Backend, Caller, eventually, on_both_databases};
@@ -64,8 +65,8 @@ on_both_databases! {
             let clicking = join_all((0..8).map(|_| async {
                 // Until the connection breaks.
                 loop {
-                    let headers = operator.headers(Form::Plain, "POST", CLICKS, body.as_bytes());
-                    match operator.try_send("POST", CLICKS, body.as_bytes(), &headers).await {
+                    let key = Uuid::new_v4().to_string();
+                    match operator.try_post_to(CLICKS, &key, &body, unix_now()).await {
                         // It broke in the middle of the answer.
                         Ok(answer) if answer.status == 201 && answer.text.is_empty() => break,
                         Ok(answer) if answer.status == 201 => {

@@ -159,10 +159,10 @@ async fn only_so_many_may_wait_and_those_beyond_are_told_to_come_back() {
     block_key(&bench, "held");
     let mut calls = vec![wait_for(&bench, event_under("held", 0)).await];
     calls.extend((1..600).map(|order| send(&bench.writer, event_under("held", order))));
-    // A merchant alone has half of the 512 places.
-    eventually("those beyond are told", async || finished(&calls) == 600 - 256).await;
+    // A merchant alone has half of the 1,024 places.
+    eventually("those beyond are told", async || finished(&calls) == 600 - 512).await;
     assert!(is_accepted(&bench.writer.write(event(1)).await));
-    assert_eq!(finished(&calls), 600 - 256);
+    assert_eq!(finished(&calls), 600 - 512);
     bench.script.unblock();
     let mut refused = 0;
     for call in calls {
@@ -171,7 +171,7 @@ async fn only_so_many_may_wait_and_those_beyond_are_told_to_come_back() {
             written => assert!(is_accepted(&written), "{written:?}"),
         }
     }
-    assert_eq!(refused, 600 - 256);
+    assert_eq!(refused, 600 - 512);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -190,7 +190,8 @@ mod tests {
         drop(stalled);
         assert_eq!(memory.lock().bytes, 50);
         drop((whole, first));
-        assert_eq!((memory.lock().bytes, memory.lock().arriving.len()), (0, 0));
+        let state = memory.lock();
+        assert_eq!((state.bytes, state.arriving.len()), (0, 0));
     }
 
     #[test]

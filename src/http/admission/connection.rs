@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::connections::Place;
+use crate::domain::time::Clock;
 
 /// A connection, from its opening until it is closed.
 #[derive(Clone, Default)]
@@ -29,8 +30,11 @@ pub struct Usage {
     used_at_ms: AtomicU64,
 }
 
-/// A request on its way through a connection.
-pub struct Busy(Arc<Usage>);
+/// A request on its way through a connection, until its answer is over.
+pub struct Busy {
+    usage: Arc<Usage>,
+    clock: Arc<dyn Clock>,
+}
 
 impl Connection {
     /// A connection that has a place among the open ones.
@@ -53,22 +57,17 @@ impl Connection {
         self.0.usage.prove();
     }
 
-    /// A request begins, at this monotonic time; it ends with what is returned.
-    pub fn begin(&self, now: Duration) -> Busy {
-        self.0.usage.touch(now);
+    /// A request begins; it ends with what is returned.
+    pub fn begin(&self, clock: Arc<dyn Clock>) -> Busy {
         self.0.usage.requests.fetch_add(1, Ordering::Relaxed);
-        Busy(self.0.usage.clone())
-    }
-
-    /// It was used at this monotonic time.
-    pub fn touch(&self, now: Duration) {
-        self.0.usage.touch(now);
+        Busy { usage: self.0.usage.clone(), clock }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.usage.touch(self.clock.monotonic());
+        self.usage.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -54,6 +54,7 @@ struct Entry {
     /// A second handle of the socket, to close it by.
     socket: TcpStream,
     usage: Arc<Usage>,
+    opened_at: Duration,
 }
 
 /// A connection's place in the table, given back when it is dropped.
@@ -79,7 +80,8 @@ impl Connections {
     fn enter(&self, address: IpAddr, socket: TcpStream) -> Connection {
         let table = &self.0;
         let trusted = table.limits.trusted_proxies.iter().any(|net| net.contains(&address));
-        let usage = Arc::new(Usage::new(table.clock.monotonic(), trusted));
+        let opened_at = table.clock.monotonic();
+        let usage = Arc::new(Usage::new(opened_at, trusted));
         let peer = (!trusted).then(|| Peer::of(address));
         let mut open = table.lock();
         let id = open.next;
@@ -87,7 +89,7 @@ impl Connections {
         if let Some(peer) = peer {
             *open.of_peer.entry(peer).or_insert(0) += 1;
         }
-        open.entries.insert(id, Entry { peer, socket, usage: usage.clone() });
+        open.entries.insert(id, Entry { peer, socket, usage: usage.clone(), opened_at });
         let of_peer = peer.and_then(|peer| open.of_peer.get(&peer)).copied().unwrap_or(0);
         if of_peer > table.limits.of_address {
             open.close_one(id, |entry| entry.peer == peer);
@@ -133,9 +135,8 @@ impl Open {
     /// was proven.
     fn close_one(&mut self, newest: u64, among: impl Fn(&Entry) -> bool) {
         let others = self.entries.iter().filter(|(id, entry)| **id != newest && among(entry));
-        let candidates =
-            others.filter_map(|(id, entry)| Some((rank(&entry.usage)?, entry.usage.used_at(), *id)));
-        let victim = candidates.min().map_or(newest, |(_, _, id)| id);
+        let candidates = others.filter_map(|(id, entry)| Some((entry.rank()?, *id)));
+        let victim = candidates.min().map_or(newest, |(_, id)| id);
         self.close(victim);
     }
 
@@ -160,13 +161,16 @@ impl Open {
     }
 }
 
-/// Which kind goes first; `None` = none of this kind goes.
-fn rank(usage: &Usage) -> Option<u8> {
-    match (usage.is_proven(), usage.is_busy()) {
-        (false, false) => Some(0),
-        (false, true) => Some(1),
-        (true, false) => Some(2),
-        (true, true) => None,
+impl Entry {
+    /// Which goes first: one that was never proven, the oldest first, whatever it is doing, for a stalled body
+    /// keeps a connection busy; then one that was, the longest without a request first. `None` = it stays.
+    fn rank(&self) -> Option<(bool, Duration)> {
+        let usage = &self.usage;
+        match (usage.is_proven(), usage.is_busy()) {
+            (false, _) => Some((false, self.opened_at)),
+            (true, false) => Some((true, usage.used_at())),
+            (true, true) => None,
+        }
     }
 }
 
@@ -260,29 +264,28 @@ mod tests {
     }
 
     #[test]
-    fn in_all_those_without_a_request_go_first_and_those_that_answer_a_proven_one_never() {
+    fn in_all_the_oldest_unproven_goes_first_then_idle_ones_and_never_one_that_answers_a_proven_request() {
         let world = World::new(3, 100);
         let address = |number: usize| format!("198.51.100.{number}");
         let mut pairs: Vec<Pair> = (0..3).map(|number| world.open(&address(number))).collect();
-        let busy = pairs[0].connection.begin(Duration::ZERO);
-        pairs[1].connection.prove();
-        // The third has nothing to show.
+        pairs[0].connection.prove();
+        // A body that stalls keeps its connection busy: that does not save it from a newer one without a request.
+        let _stalls = pairs[1].connection.begin(world.clock.clone());
         pairs.push(world.open(&address(3)));
-        assert_eq!(closed(&pairs), [2]);
-        let _asks = pairs[3].connection.begin(Duration::from_secs(9));
-        // An unproven request, then an idle proven connection.
+        assert_eq!(closed(&pairs), [1]);
+        for pair in &pairs[2..] {
+            pair.connection.prove();
+        }
+        // All are proven: the one that is longest without a request.
+        world.clock.0.fetch_add(1, Ordering::Relaxed);
+        drop(pairs[0].connection.begin(world.clock.clone()));
+        let _asks = pairs[2].connection.begin(world.clock.clone());
         pairs.push(world.open(&address(4)));
-        assert_eq!(closed(&pairs), [0, 2]);
-        drop(busy);
-        pairs[3].connection.prove();
+        assert_eq!(closed(&pairs), [1, 3]);
         pairs[4].connection.prove();
-        let _asks_too = pairs[4].connection.begin(Duration::from_secs(9));
+        let _ask = [0, 4].map(|index: usize| pairs[index].connection.begin(world.clock.clone()));
         pairs.push(world.open(&address(5)));
-        assert_eq!(closed(&pairs), [0, 1, 2]);
-        pairs[5].connection.prove();
-        let _asks_as_well = pairs[5].connection.begin(Duration::from_secs(9));
-        pairs.push(world.open(&address(6)));
-        assert_eq!(closed(&pairs), [0, 1, 2, 6], "the newest goes itself");
+        assert_eq!(closed(&pairs), [1, 3, 5], "the newest goes itself");
         assert_eq!(world.connections.count(), 3);
     }
 
@@ -297,9 +300,10 @@ mod tests {
     fn who_trickles_a_head_in_behind_a_request_is_closed_in_the_end() {
         let world = World::new(100, 100);
         let (idle, busy) = (world.open("198.51.100.7"), world.open("198.51.100.7"));
-        let _asks = busy.connection.begin(world.clock.monotonic());
+        let _asks = busy.connection.begin(world.clock.clone());
+        world.clock.0.fetch_add(40, Ordering::Relaxed);
+        drop(idle.connection.begin(world.clock.clone()));
         world.clock.0.fetch_add(50, Ordering::Relaxed);
-        idle.connection.touch(Duration::from_secs(2));
         world.connections.close_idle();
         assert!(!idle.is_closed());
         world.clock.0.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,6 @@ mod connections;
 mod forwarded;
 
 pub use body_memory::{BodyMemory, Full, Share};
-pub use connection::Connection;
+pub use connection::{Busy, Connection};
 pub use connections::{ConnectionLimits, Connections};
 pub use forwarded::UntrustedForwarding;

@@ -1,18 +1,21 @@
 //! One log line, one count and one request id per request, however it ends.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
+use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage as _, web};
 use tracing::Instrument as _;
 
 use super::precheck::precheck;
 use crate::domain::signature::Forms;
-use crate::http::admission::Connection;
+use crate::http::admission::{Busy, Connection};
 use crate::http::attempts::{Reason, begin};
 use crate::http::error::{Code, Problem};
 use crate::http::extract::drain;
@@ -68,8 +71,7 @@ async fn answer(
     endpoint: Option<&Endpoint>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let connection = request.request().conn_data::<Connection>().cloned().unwrap_or_default();
-    let clock = state.ingest.clock.clone();
-    let _busy = connection.begin(clock.monotonic());
+    let busy = connection.begin(state.ingest.clock.clone());
     if connection.is_condemned() {
         let detail = "The connection was closed by the answer before.";
         return Ok(request
@@ -96,8 +98,32 @@ async fn answer(
     if problem_of(&response).is_some_and(|problem| problem.close) {
         connection.condemn();
     }
-    connection.touch(clock.monotonic());
+    // An export goes on for as long as its caller reads it.
+    if response.response().body().size() == BodySize::Stream {
+        return Ok(response.map_body(|_, body| BoxBody::new(Streamed { body, _busy: busy })));
+    }
     Ok(response)
+}
+
+/// A body that is made while it is sent: its request is over when it is.
+struct Streamed {
+    body: BoxBody,
+    _busy: Busy,
+}
+
+impl MessageBody for Streamed {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(context)
+    }
 }
 
 /// The problem that an answer is; actix's own errors have none yet.

@@ -120,6 +120,12 @@ pub fn references<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
 /// Headers of requests that several endpoints take, by their names among the components.
 pub fn of_requests() -> Vec<(&'static str, Value)> {
     let header = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "header", "description": description, "schema": schema });
+    let required = |mut header: Value| {
+        if let Some(header) = header.as_object_mut() {
+            header.insert("required".to_owned(), true.into());
+        }
+        header
+    };
     let delivery = |required: bool, description: &str| {
         let schema = json!({ "type": "string", "pattern": "^[!-~]{1,255}$" });
         let mut header = header("X-External-Event-Id", description, schema);
@@ -148,6 +154,15 @@ pub fn of_requests() -> Vec<(&'static str, Value)> {
                  `webhook-id` serves as the key unless one is given. It is part of what v2 signs.",
                 reference::<IdempotencyKey>(),
             ),
+        ),
+        (
+            CLICK_KEY,
+            required(header(
+                "Idempotency-Key",
+                "Names the click: a repeat with the same key and content is the same click and gets the same token, byte \
+                 for byte, within 24 hours. It is part of what v2 signs. `X-Idempotency-Key` is another name for it.",
+                reference::<IdempotencyKey>(),
+            )),
         ),
         (
             IDEMPOTENCY_KEY_ALIAS,
@@ -180,6 +195,8 @@ pub fn of_requests() -> Vec<(&'static str, Value)> {
 pub const REQUEST_ID: &str = "RequestId";
 /// `Idempotency-Key`
 pub const IDEMPOTENCY_KEY: &str = "IdempotencyKey";
+/// `Idempotency-Key` of a click.
+pub const CLICK_KEY: &str = "ClickKey";
 /// `X-Idempotency-Key`
 pub const IDEMPOTENCY_KEY_ALIAS: &str = "IdempotencyKeyAlias";
 /// `X-External-Event-Id` where it has no meaning of its own.

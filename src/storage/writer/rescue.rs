@@ -29,7 +29,7 @@ const ARRIVING_MAX: usize = 4_096;
 const PART_MAX: usize = 512;
 
 /// How many may wait for what is locked. Who comes then is told to come back.
-const WAITING_MAX: usize = 512;
+const WAITING_MAX: usize = 1_024;
 
 /// Into how many parts a blocked one is divided. More parts are more commits for those that are free,
 /// fewer are more time-outs until who is blocked stands alone.

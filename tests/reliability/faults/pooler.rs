@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::load::{Crowd, Promises, caller};
-use crate::support::caller::Answer;
+use crate::support::caller::{Answer, unix_now};
 use crate::support::cluster::Cluster;
 use crate::support::exports::Exported;
 use crate::support::pooler::Pooler;
@@ -115,7 +115,8 @@ async fn every_endpoint_works_through_a_pooler_under_load() {
         assert_eq!(status.word(), "ACCEPTED", "{}", status.text);
         let click = json!({"merchant_id": service.merchant.to_string(), "url_id": Uuid::new_v4().to_string(),
             "domain_id": Uuid::new_v4().to_string()});
-        assert_eq!(send(&operator, "/api/v1/clicks", &click.to_string()).await.status, 201);
+        let clicked = operator.post_to("/api/v1/clicks", &order, &click.to_string(), unix_now()).await;
+        assert_eq!(clicked.status, 201, "{}", clicked.text);
         let id = recorded.at("/event_id");
         let read = caller.get(&format!("/api/v1/conversions/{}", id.as_str().unwrap())).await;
         assert_eq!(read.at("/times_received"), 3, "{}", read.text);

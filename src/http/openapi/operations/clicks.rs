@@ -3,9 +3,7 @@
 use super::body_limit;
 use crate::http::api::click_answer::ClickReceipt;
 use crate::http::openapi::examples::{answers, requests};
-use crate::http::openapi::headers::{
-    EXTERNAL_EVENT_ID, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_ALIAS, REQUEST_ID, parameter,
-};
+use crate::http::openapi::headers::{CLICK_KEY, EXTERNAL_EVENT_ID, REQUEST_ID, parameter};
 use crate::http::openapi::operation::{Answer, Content, Operation, Tag};
 use crate::http::openapi::problems::Cause;
 use crate::http::openapi::requests::component;
@@ -30,9 +28,7 @@ pub fn create(limits: &HttpLimits) -> Operation {
             body_limit(limits.body_bytes_max)
         ),
         causes: &[Cause::Request, Cause::Signed, Cause::Writes],
-        parameters: [REQUEST_ID, IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_ALIAS, EXTERNAL_EVENT_ID]
-            .map(parameter)
-            .into(),
+        parameters: [REQUEST_ID, CLICK_KEY, EXTERNAL_EVENT_ID].map(parameter).into(),
         bodies: vec![Content {
             media_type: "application/json",
             schema: component("Click"),
