@@ -149,6 +149,12 @@ pub fn parse(body: &[u8], source: StatusSource, now: DateTime<Utc>) -> Result<St
         top.required("status", "is required");
     }
     let sent = top.order_status("status");
+    // Of the order dialect, where the two are one field. A sale that says two things is refused there, too: whoever
+    // captured it must not choose what it means by sending it elsewhere.
+    let of_a_sale = top.order_status("orderStatus");
+    if sent.zip(of_a_sale).is_some_and(|(sent, other)| sent != other) {
+        top.error("orderStatus", "conflict", "differs from status");
+    }
     let updated_at = top.event_time("statusUpdatedAt", now);
     // Stored with the body, never used.
     top.text("clickId");
@@ -196,6 +202,19 @@ mod tests {
         let mismatch = |topic, sent| Err(StatusRejection::TopicMismatch { topic, sent });
         assert_eq!(read(bare, StatusSource::UnboundTopic(Refunded)), mismatch(Refunded, None));
         assert_eq!(read(refunded, StatusSource::Topic(Paid)), mismatch(Paid, Some(Refunded)));
+    }
+
+    #[test]
+    fn a_sale_that_says_two_things_is_no_report() {
+        let refund =
+            |other: &str| format!(r#"{{"externalOrderId":"A","status":"refunded","orderStatus":"{other}"}}"#);
+        for source in [StatusSource::Body, StatusSource::UnboundTopic(OrderStatus::Refunded)] {
+            assert!(read(&refund("Refunded"), source).is_ok());
+            assert!(matches!(
+                read(&refund("paid"), source),
+                Err(StatusRejection::Content(Rejection::Invalid(_)))
+            ));
+        }
     }
 
     #[test]

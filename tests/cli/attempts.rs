@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use conversiond::domain::ids::AttemptId;
-use conversiond::domain::signature::Form;
 use conversiond::domain::time::Clock as _;
 use conversiond::system::{SystemClock, SystemEntropy};
 use nix::sys::signal::{Signal, kill};

@@ -1,10 +1,13 @@
-//! Memory for bodies. A body that is still arriving gives way when a newer one needs its memory: who signs
-//! sends a body within milliseconds, and a stalled one is the oldest of the address that holds the most.
+//! Memory for bodies. When there is none left, a body that has stalled gives way to a newer one, and so does
+//! one of an address that holds more than the newer one's does. Bodies of one address that go on arriving never
+//! give way to each other: else many at once would all start anew, and none would end.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::domain::peer_failures::Peer;
 
@@ -29,8 +32,13 @@ struct Arrival {
     /// `None` = nobody knows; such bodies count as one address's.
     peer: Option<Peer>,
     bytes: usize,
+    /// How much there was when it last went on, and when that was.
+    went_on: (usize, Instant),
     given_up: Arc<Notify>,
 }
+
+/// A body goes on while this much of it arrives in this time. It is judged by that only when memory is short.
+const STEP: (usize, Duration) = (4_096, Duration::from_millis(250));
 
 /// A body's memory, given back when it is dropped.
 pub struct Share {
@@ -54,18 +62,18 @@ impl BodyMemory {
     ///
     /// # Errors
     /// Bodies that are being worked on hold all of it.
-    pub fn whole(&self, bytes: usize) -> Result<Share, Full> {
-        self.lock().make_room(bytes, self.0.bytes_max, None)?;
+    pub fn whole(&self, bytes: usize, peer: Option<Peer>, now: Instant) -> Result<Share, Full> {
+        self.lock().make_room(bytes, self.0.bytes_max, (None, peer), now)?;
         Ok(Share { memory: self.clone(), bytes, arrival: None })
     }
 
     /// A body that begins to arrive from this address. It takes memory as it grows.
-    pub fn arriving(&self, peer: Option<Peer>) -> Share {
+    pub fn arriving(&self, peer: Option<Peer>, now: Instant) -> Share {
         let given_up = Arc::new(Notify::new());
         let mut state = self.lock();
         let id = state.next;
         state.next += 1;
-        state.arriving.insert(id, Arrival { peer, bytes: 0, given_up: given_up.clone() });
+        state.arriving.insert(id, Arrival { peer, bytes: 0, went_on: (0, now), given_up: given_up.clone() });
         Share { memory: self.clone(), bytes: 0, arrival: Some((id, given_up)) }
     }
 
@@ -76,10 +84,16 @@ impl BodyMemory {
 }
 
 impl State {
-    /// Takes memory, for which others' bodies may be given up. `own` stays.
-    fn make_room(&mut self, bytes: usize, bytes_max: usize, own: Option<u64>) -> Result<(), Full> {
+    /// Takes memory for a body of this address, for which others' bodies may be given up. `own` stays.
+    fn make_room(
+        &mut self,
+        bytes: usize,
+        bytes_max: usize,
+        (own, peer): (Option<u64>, Option<Peer>),
+        now: Instant,
+    ) -> Result<(), Full> {
         while self.bytes + bytes > bytes_max {
-            let victim = self.victim(own).ok_or(Full)?;
+            let victim = self.victim(own, peer, now).ok_or(Full)?;
             if let Some(arrival) = self.arriving.remove(&victim) {
                 self.bytes -= arrival.bytes;
                 // Its reader wakes, or finds it gone when it takes more.
@@ -90,18 +104,26 @@ impl State {
         Ok(())
     }
 
-    /// The oldest body of the address whose bodies hold the most.
-    fn victim(&self, own: Option<u64>) -> Option<u64> {
+    /// The oldest body that may give way, of the address whose bodies hold the most.
+    fn victim(&self, own: Option<u64>, peer: Option<Peer>, now: Instant) -> Option<u64> {
         let mut of_peer: HashMap<Option<Peer>, usize> = HashMap::new();
         for arrival in self.arriving.values() {
             *of_peer.entry(arrival.peer).or_insert(0) += arrival.bytes;
         }
-        let most = of_peer.values().copied().max()?;
-        let holds = |(id, arrival): &(&u64, &Arrival)| {
-            Some(**id) != own && arrival.bytes > 0 && of_peer.get(&arrival.peer) == Some(&most)
+        let holds = |peer: &Option<Peer>| of_peer.get(peer).copied().unwrap_or(0);
+        let gives_way = |arrival: &Arrival| {
+            arrival.has_stalled(now) || arrival.peer != peer && holds(&arrival.peer) > holds(&peer)
         };
-        let any = |(id, arrival): &(&u64, &Arrival)| Some(**id) != own && arrival.bytes > 0;
-        self.arriving.iter().find(holds).or_else(|| self.arriving.iter().find(any)).map(|(id, _)| *id)
+        let others = self.arriving.iter().filter(|(id, arrival)| Some(**id) != own && arrival.bytes > 0);
+        let candidates = others.filter(|(_, arrival)| gives_way(arrival));
+        // Of equals the last one is the greatest: the oldest has the least number.
+        candidates.max_by_key(|(id, arrival)| (holds(&arrival.peer), u64::MAX - **id)).map(|(id, _)| *id)
+    }
+}
+
+impl Arrival {
+    fn has_stalled(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.went_on.1) >= STEP.1
     }
 }
 
@@ -110,15 +132,20 @@ impl Share {
     ///
     /// # Errors
     /// The body was given up, or there is no memory for it.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), Full> {
+    pub fn grow(&mut self, bytes: usize, now: Instant) -> Result<(), Full> {
         let id = self.arrival.as_ref().map(|(id, _)| *id);
         let mut state = self.memory.lock();
-        if id.is_some_and(|id| !state.arriving.contains_key(&id)) {
-            return Err(Full);
-        }
-        state.make_room(bytes, self.memory.0.bytes_max, id)?;
+        let peer = match id.map(|id| state.arriving.get(&id)) {
+            Some(None) => return Err(Full),
+            Some(Some(arrival)) => arrival.peer,
+            None => None,
+        };
+        state.make_room(bytes, self.memory.0.bytes_max, (id, peer), now)?;
         if let Some(arrival) = id.and_then(|id| state.arriving.get_mut(&id)) {
             arrival.bytes += bytes;
+            if arrival.bytes - arrival.went_on.0 >= STEP.0 {
+                arrival.went_on = (arrival.bytes, now);
+            }
         }
         self.bytes += bytes;
         Ok(())
@@ -168,26 +195,35 @@ mod tests {
     }
 
     fn arriving(memory: &BodyMemory, number: u8, bytes: usize) -> Share {
-        let mut share = memory.arriving(peer(number));
-        share.grow(bytes).unwrap();
+        let mut share = memory.arriving(peer(number), now());
+        share.grow(bytes, now()).unwrap();
         share
     }
 
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn later() -> Instant {
+        now() + STEP.1
+    }
+
     fn is_given_up(share: &mut Share) -> bool {
-        share.grow(0).is_err()
+        share.grow(0, now()).is_err()
     }
 
     #[tokio::test]
     async fn the_oldest_body_of_the_address_that_holds_the_most_gives_way() {
         let memory = BodyMemory::new(100);
         let mut first = arriving(&memory, 1, 20);
-        let mut stalled: Vec<Share> = (0..4).map(|_| arriving(&memory, 2, 20)).collect();
-        let whole = memory.whole(30).unwrap();
+        let mut others: Vec<Share> = (0..4).map(|_| arriving(&memory, 2, 20)).collect();
+        // None has stalled, but the newer one's address holds less.
+        let whole = memory.whole(30, peer(3), now()).unwrap();
         assert!(!is_given_up(&mut first));
-        stalled[0].given_up().await;
-        stalled[1].given_up().await;
-        assert_eq!(stalled.iter_mut().map(is_given_up).collect::<Vec<_>>(), [true, true, false, false]);
-        drop(stalled);
+        others[0].given_up().await;
+        others[1].given_up().await;
+        assert_eq!(others.iter_mut().map(is_given_up).collect::<Vec<_>>(), [true, true, false, false]);
+        drop(others);
         assert_eq!(memory.lock().bytes, 50);
         drop((whole, first));
         let state = memory.lock();
@@ -195,21 +231,37 @@ mod tests {
     }
 
     #[test]
+    fn bodies_of_one_address_give_way_to_each_other_only_when_they_have_stalled() {
+        let memory = BodyMemory::new(20_000);
+        let mut bodies: Vec<Share> = (0..2).map(|_| arriving(&memory, 1, 10_000)).collect();
+        assert!(memory.whole(1, peer(1), now()).is_err());
+        assert_eq!(bodies[0].grow(1, now()), Err(Full));
+        let whole = memory.whole(1, peer(1), later()).unwrap();
+        assert_eq!(bodies.iter_mut().map(is_given_up).collect::<Vec<_>>(), [true, false]);
+        drop(whole);
+        // A few bytes are no step.
+        bodies[1].grow(100, later()).unwrap();
+        bodies[1].grow(9_000, later()).unwrap();
+        assert!(memory.whole(5_000, peer(1), later()).is_err());
+        assert!(memory.whole(5_000, peer(1), later() + STEP.1).is_ok());
+    }
+
+    #[test]
     fn what_is_kept_or_whole_is_not_given_up_and_then_there_is_no_more() {
         let memory = BodyMemory::new(100);
         let mut kept = arriving(&memory, 1, 60);
         kept.keep().unwrap();
-        let whole = memory.whole(40).unwrap();
-        assert!(memory.whole(1).is_err());
-        assert_eq!(memory.arriving(peer(2)).grow(1), Err(Full));
+        let whole = memory.whole(40, peer(1), now()).unwrap();
+        assert!(memory.whole(1, peer(2), later()).is_err());
+        assert_eq!(memory.arriving(peer(2), now()).grow(1, later()), Err(Full));
         drop(whole);
         let mut grown = arriving(&memory, 2, 30);
         // Its own older bytes do not give way to its newer ones.
-        assert_eq!(grown.grow(11), Err(Full));
-        grown.grow(10).unwrap();
+        assert_eq!(grown.grow(11, later()), Err(Full));
+        grown.grow(10, now()).unwrap();
         drop(kept);
-        let mut other = memory.arriving(peer(3));
-        other.grow(100).unwrap();
+        let mut other = memory.arriving(peer(3), now());
+        other.grow(100, later()).unwrap();
         assert_eq!((grown.keep(), memory.lock().bytes), (Err(Full), 100));
         drop((grown, other));
         assert_eq!(memory.lock().bytes, 0);

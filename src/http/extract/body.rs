@@ -103,17 +103,18 @@ pub async fn read(
     // Most bodies come in one packet with their heads.
     let first = match payload.next().now_or_never() {
         Some(Some(Ok(chunk))) if chunk.len() == length => {
-            let memory = memory.whole(length).map_err(|Full| overloaded())?;
+            let memory = memory.whole(length, peer, Instant::now()).map_err(|Full| overloaded())?;
             return Ok(Body { bytes: chunk, memory });
         }
         Some(None) => {
-            let memory = memory.whole(0).map_err(|Full| overloaded())?;
+            let memory = memory.whole(0, peer, Instant::now()).map_err(|Full| overloaded())?;
             return Ok(Body { bytes: Bytes::new(), memory });
         }
         Some(Some(chunk)) => Some(chunk.map_err(|_| broken_off())?),
         None => None,
     };
-    let mut reading = Reading { bytes: BytesMut::new(), share: memory.arriving(peer), length };
+    let mut reading =
+        Reading { bytes: BytesMut::new(), share: memory.arriving(peer, Instant::now()), length };
     let read = async {
         if let Some(chunk) = first {
             reading.take(&chunk)?;
@@ -174,7 +175,7 @@ impl Reading {
         if self.bytes.len() + chunk.len() > self.length {
             return Err(broken_off());
         }
-        self.share.grow(chunk.len()).map_err(|Full| overloaded())?;
+        self.share.grow(chunk.len(), Instant::now()).map_err(|Full| overloaded())?;
         self.bytes.extend_from_slice(chunk);
         Ok(())
     }
