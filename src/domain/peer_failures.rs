@@ -41,8 +41,9 @@ pub enum Hearing {
 #[derive(Debug)]
 struct Record {
     failures: TokenBucket,
-    /// Tries beyond the limit of requests that name no known key, and of those that do. Apart, so that nobody
-    /// uses up the tries of the rightful without knowing a key; alike, so that neither costs tell which it is.
+    /// Tries beyond the limit: of requests that name no known key, and of those that name one. The two are apart,
+    /// so that nobody uses up the tries of the rightful without naming a key. The two are of one size, so that
+    /// refusals do not tell whether a key is known.
     tries: Option<[TokenBucket; 2]>,
 }
 

@@ -84,7 +84,8 @@ impl BodyMemory {
 }
 
 impl State {
-    /// Takes memory for a body of this address, for which others' bodies may be given up. `own` stays.
+    /// Takes memory for a body of this address, for which other bodies may be given up. `own` is the body that
+    /// grows, which is not given up for itself; a body that is there as a whole has no number.
     fn make_room(
         &mut self,
         bytes: usize,

@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::domain::peer_failures::Peer;
 use crate::http::admission::{BodyMemory, Full, Share};
@@ -100,8 +100,12 @@ pub async fn read(
     (memory, peer): (&BodyMemory, Option<Peer>),
     limits: &HttpLimits,
 ) -> Result<Body, Problem> {
-    // Most bodies come in one packet with their heads.
+    // Most bodies come in one packet with their heads, or right behind them: those take their memory at once.
     let first = match payload.next().now_or_never() {
+        None => timeout(FIRST, payload.next()).await.ok(),
+        first => first,
+    };
+    let first = match first {
         Some(Some(Ok(chunk))) if chunk.len() == length => {
             let memory = memory.whole(length, peer, Instant::now()).map_err(|Full| overloaded())?;
             return Ok(Body { bytes: chunk, memory });
@@ -131,6 +135,9 @@ pub async fn read(
         }
     }
 }
+
+/// How long the beginning of a body is waited for before the body counts as one that arrives in parts.
+const FIRST: Duration = Duration::from_millis(50);
 
 /// A body on its way. Memory is taken as bytes arrive, not as they are announced: a promise costs its maker
 /// nothing.

@@ -36,7 +36,8 @@ pub struct Proven {
     pub verified: Verified,
     /// The key of the logical operation: the header's, else the `webhook-id`.
     pub idempotency_key: Option<IdempotencyKey>,
-    /// Whether that key is its signer's: the signature binds it, or never came with another one.
+    /// Whether that key is its signer's: it is under the signature, or this process has not seen the same
+    /// signature with another key lately.
     pub key_bound: bool,
     /// The same of `external_event_id`.
     pub id_bound: bool,

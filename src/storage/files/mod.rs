@@ -131,9 +131,21 @@ impl Files {
         Err(trouble)
     }
 
-    /// The file shrinks by VACUUM alone, to the size that SQLite then tells.
+    /// The file shrinks by VACUUM alone, to the size that SQLite then tells, less what was added since and stands
+    /// in the log only. Where SQLite itself tells of no smaller size, nothing may be missing.
     fn is_database_whole(&self, length: u64) -> bool {
-        is_whole(&self.database, length, || self.ask(|keeper| sqlite::size(keeper).map(Some)))
+        let known = self.database.known_length();
+        is_whole(&self.database, length, || {
+            self.ask(|keeper| {
+                let size = sqlite::size(keeper)?;
+                if size >= known {
+                    return Ok(Some(size));
+                }
+                let Some(log) = sqlite::log(keeper)? else { return Ok(None) };
+                let in_the_log = u64::from(log.pages.saturating_sub(log.copied));
+                Ok(Some(size.saturating_sub(in_the_log.saturating_mul(sqlite::page_size(keeper)?))))
+            })
+        })
     }
 
     /// The log shrinks when it is emptied, and then holds all pages that its index tells of.

@@ -78,7 +78,12 @@ fn take_deliveries(
     }
     let mut rows = Vec::with_capacity(wanted.len());
     for ((merchant, mode, id), takers) in &wanted {
-        let first = takers.first().and_then(|index| units.get(*index));
+        // A captured delivery under the id of the merchant's own one does not take it from that one.
+        let is_bound = |index: &&usize| {
+            let submission = units.get(**index).and_then(|unit| batch.get(unit.submission));
+            submission.and_then(|submission| submission.delivery.as_ref()).is_some_and(|one| one.bound)
+        };
+        let first = takers.iter().find(is_bound).or(takers.first()).and_then(|index| units.get(*index));
         let submission = first.and_then(|unit| batch.get(unit.submission));
         let Some((submission, delivery)) = submission.and_then(|s| s.delivery.as_ref().map(|d| (s, d)))
         else {
@@ -117,17 +122,18 @@ fn give_back_deliveries(
     batch: &[Submission],
     units: &[Unit<'_>],
 ) -> Result<(), StoreError> {
-    let mut kept: BTreeMap<(MerchantId, Mode, &str), bool> = BTreeMap::new();
+    let mut kept: BTreeMap<(MerchantId, Mode, &str), (bool, Vec<String>)> = BTreeMap::new();
     for unit in units.iter().filter(|unit| unit.runs()) {
         let Some(submission) = batch.get(unit.submission) else { continue };
         if let Some(delivery) = &submission.delivery {
             let is_new = unit.outcome.as_ref().is_some_and(|o| o.word() == AttemptOutcome::Accepted);
             let scope = (submission.merchant, submission.mode, delivery.id.as_str());
-            *kept.entry(scope).or_insert(false) |= delivery.bound || is_new;
+            let (kept, takers) = kept.entry(scope).or_default();
+            *kept |= delivery.bound || is_new;
+            takers.push(submission.attempt.id.to_string());
         }
     }
-    for ((merchant, mode, id), _) in kept.into_iter().filter(|(_, kept)| !kept) {
-        let takers: Vec<String> = batch.iter().map(|submission| submission.attempt.id.to_string()).collect();
+    for ((merchant, mode, id), (_, takers)) in kept.into_iter().filter(|(_, (kept, _))| !kept) {
         deliveries::give_back(connection, &merchant.to_string(), mode, id, &takers)?;
     }
     Ok(())

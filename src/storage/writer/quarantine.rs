@@ -59,7 +59,9 @@ impl Quarantine {
                     Content::Click(click) => Some(self.hasher.hash_one((scope, click.click_id))),
                     Content::One(_) | Content::Bulk(_) => None,
                 };
-                delivery.chain(statuses).chain(events).chain(click).collect()
+                // The day's row of a quota, which every request of the merchant adds to.
+                let usage = submission.metered.then(|| self.hasher.hash_one((submission.merchant, "usage")));
+                delivery.chain(statuses).chain(events).chain(click).chain(usage).collect()
             }
         }
     }
