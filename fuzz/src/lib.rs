@@ -10,6 +10,8 @@ pub mod domain;
 
 #[path = "../../src/ingest/reconciliation/books.rs"]
 pub mod books;
+#[path = "../../src/ingest/reconciliation/records.rs"]
+pub mod records;
 #[path = "../../src/ingest/bulk/read.rs"]
 pub mod bulk;
 #[path = "../../src/http/api/cursor.rs"]

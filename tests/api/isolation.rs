@@ -114,7 +114,9 @@ fn reading_operations() -> Vec<(String, String)> {
             let parameters = operation["parameters"].to_string();
             let reads = match method.as_str() {
                 "get" => true,
-                "post" => !parameters.contains("#/components/parameters/IdempotencyKey\""),
+                "post" => !["IdempotencyKey", "ClickKey"]
+                    .iter()
+                    .any(|key| parameters.contains(&format!("#/components/parameters/{key}\""))),
                 _ => false,
             };
             if signed && reads {
