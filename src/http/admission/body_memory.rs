@@ -26,6 +26,8 @@ struct State {
     next: u64,
     /// Bodies that are still arriving, or not judged yet, the oldest first.
     arriving: BTreeMap<u64, Arrival>,
+    /// Their bytes by address.
+    of_peer: HashMap<Option<Peer>, usize>,
 }
 
 struct Arrival {
@@ -95,7 +97,7 @@ impl State {
     ) -> Result<(), Full> {
         while self.bytes + bytes > bytes_max {
             let victim = self.victim(own, peer, now).ok_or(Full)?;
-            if let Some(arrival) = self.arriving.remove(&victim) {
+            if let Some(arrival) = self.remove(victim) {
                 self.bytes -= arrival.bytes;
                 // Its reader wakes, or finds it gone when it takes more.
                 arrival.given_up.notify_one();
@@ -105,20 +107,36 @@ impl State {
         Ok(())
     }
 
-    /// The oldest body that may give way, of the address whose bodies hold the most.
+    /// The oldest body that has stalled; else the oldest of the address that holds the most, if that is more than
+    /// the newer body's address holds. The first look ends soon when many stall, which is when it matters.
     fn victim(&self, own: Option<u64>, peer: Option<Peer>, now: Instant) -> Option<u64> {
-        let mut of_peer: HashMap<Option<Peer>, usize> = HashMap::new();
-        for arrival in self.arriving.values() {
-            *of_peer.entry(arrival.peer).or_insert(0) += arrival.bytes;
+        let mut others = self.arriving.iter().filter(|(id, arrival)| Some(**id) != own && arrival.bytes > 0);
+        if let Some((id, _)) = others.clone().find(|(_, arrival)| arrival.has_stalled(now)) {
+            return Some(*id);
         }
-        let holds = |peer: &Option<Peer>| of_peer.get(peer).copied().unwrap_or(0);
-        let gives_way = |arrival: &Arrival| {
-            arrival.has_stalled(now) || arrival.peer != peer && holds(&arrival.peer) > holds(&peer)
-        };
-        let others = self.arriving.iter().filter(|(id, arrival)| Some(**id) != own && arrival.bytes > 0);
-        let candidates = others.filter(|(_, arrival)| gives_way(arrival));
-        // Of equals the last one is the greatest: the oldest has the least number.
-        candidates.max_by_key(|(id, arrival)| (holds(&arrival.peer), u64::MAX - **id)).map(|(id, _)| *id)
+        let (heaviest, most) = self.of_peer.iter().max_by_key(|(_, bytes)| **bytes)?;
+        let own_bytes = self.of_peer.get(&peer).copied().unwrap_or(0);
+        if *heaviest == peer || *most <= own_bytes {
+            return None;
+        }
+        others.find(|(_, arrival)| arrival.peer == *heaviest).map(|(id, _)| *id)
+    }
+
+    /// Counts bytes that a body of this address took.
+    fn add(&mut self, peer: Option<Peer>, bytes: usize) {
+        *self.of_peer.entry(peer).or_insert(0) += bytes;
+    }
+
+    /// Takes a body out, which arrives no more.
+    fn remove(&mut self, id: u64) -> Option<Arrival> {
+        let arrival = self.arriving.remove(&id)?;
+        if let Some(bytes) = self.of_peer.get_mut(&arrival.peer) {
+            *bytes -= arrival.bytes;
+            if *bytes == 0 {
+                self.of_peer.remove(&arrival.peer);
+            }
+        }
+        Some(arrival)
     }
 }
 
@@ -142,11 +160,16 @@ impl Share {
             None => None,
         };
         state.make_room(bytes, self.memory.0.bytes_max, (id, peer), now)?;
+        let mut counted = false;
         if let Some(arrival) = id.and_then(|id| state.arriving.get_mut(&id)) {
             arrival.bytes += bytes;
+            counted = true;
             if arrival.bytes - arrival.went_on.0 >= STEP.0 {
                 arrival.went_on = (arrival.bytes, now);
             }
+        }
+        if counted {
+            state.add(peer, bytes);
         }
         self.bytes += bytes;
         Ok(())
@@ -166,7 +189,7 @@ impl Share {
     /// It was.
     pub fn keep(&mut self) -> Result<(), Full> {
         let Some((id, _)) = self.arrival.take() else { return Ok(()) };
-        match self.memory.lock().arriving.remove(&id) {
+        match self.memory.lock().remove(id) {
             Some(_) => Ok(()),
             None => {
                 self.bytes = 0;
@@ -180,7 +203,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         let mut state = self.memory.lock();
         // What was given up has been taken from the sum already.
-        let counted = self.arrival.take().is_none_or(|(id, _)| state.arriving.remove(&id).is_some());
+        let counted = self.arrival.take().is_none_or(|(id, _)| state.remove(id).is_some());
         if counted {
             state.bytes -= self.bytes;
         }

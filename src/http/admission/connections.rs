@@ -3,7 +3,7 @@
 //! A new connection always gets in. The one that has waited longest of those that never carried a right
 //! signature is closed for it: who signs has its first answer within milliseconds, who stalls is the oldest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,8 +44,9 @@ struct Table {
 #[derive(Default)]
 struct Open {
     next: u64,
-    entries: HashMap<u64, Entry>,
-    of_peer: HashMap<Peer, usize>,
+    /// The oldest first.
+    entries: BTreeMap<u64, Entry>,
+    of_peer: HashMap<Peer, BTreeSet<u64>>,
 }
 
 struct Entry {
@@ -54,7 +55,6 @@ struct Entry {
     /// A second handle of the socket, to close it by.
     socket: TcpStream,
     usage: Arc<Usage>,
-    opened_at: Duration,
 }
 
 /// A connection's place in the table, given back when it is dropped.
@@ -80,22 +80,21 @@ impl Connections {
     fn enter(&self, address: IpAddr, socket: TcpStream) -> Connection {
         let table = &self.0;
         let trusted = table.limits.trusted_proxies.iter().any(|net| net.contains(&address));
-        let opened_at = table.clock.monotonic();
-        let usage = Arc::new(Usage::new(opened_at, trusted));
+        let usage = Arc::new(Usage::new(table.clock.monotonic(), trusted));
         let peer = (!trusted).then(|| Peer::of(address));
         let mut open = table.lock();
         let id = open.next;
         open.next += 1;
         if let Some(peer) = peer {
-            *open.of_peer.entry(peer).or_insert(0) += 1;
+            open.of_peer.entry(peer).or_default().insert(id);
         }
-        open.entries.insert(id, Entry { peer, socket, usage: usage.clone(), opened_at });
-        let of_peer = peer.and_then(|peer| open.of_peer.get(&peer)).copied().unwrap_or(0);
+        open.entries.insert(id, Entry { peer, socket, usage: usage.clone() });
+        let of_peer = peer.and_then(|peer| open.of_peer.get(&peer)).map_or(0, BTreeSet::len);
         if of_peer > table.limits.of_address {
-            open.close_one(id, |entry| entry.peer == peer);
+            open.close_one(id, peer);
             table.metrics.closed("address_limit");
         } else if open.entries.len() > table.limits.all {
-            open.close_one(id, |_| true);
+            open.close_one(id, None);
             table.metrics.closed("limit");
         }
         drop(open);
@@ -131,13 +130,17 @@ impl Table {
 }
 
 impl Open {
-    /// Closes one of these for the newest one, which goes itself if each of the others answers a request that
-    /// was proven.
-    fn close_one(&mut self, newest: u64, among: impl Fn(&Entry) -> bool) {
-        let others = self.entries.iter().filter(|(id, entry)| **id != newest && among(entry));
-        let candidates = others.filter_map(|(id, entry)| Some((entry.rank()?, *id)));
-        let victim = candidates.min().map_or(newest, |(_, id)| id);
-        self.close(victim);
+    /// Closes a connection of this address, or of all, for the newest one, which goes itself if each of the others
+    /// answers a request that was proven. The oldest that was never proven is found at once: a flood of new
+    /// connections must not cost a look at all of them each.
+    fn close_one(&mut self, newest: u64, peer: Option<Peer>) {
+        let entry = |id: &u64| self.entries.get(id).map(|entry| (*id, entry));
+        let others = |(id, _): &(u64, &Entry)| *id != newest;
+        let victim = match peer.and_then(|peer| self.of_peer.get(&peer)) {
+            Some(ids) => victim(ids.iter().filter_map(entry).filter(others)),
+            None => victim(self.entries.iter().map(|(id, entry)| (*id, entry)).filter(others)),
+        };
+        self.close(victim.unwrap_or(newest));
     }
 
     fn close(&mut self, id: u64) {
@@ -150,10 +153,10 @@ impl Open {
     fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         if let Some(peer) = entry.peer
-            && let Some(count) = self.of_peer.get_mut(&peer)
+            && let Some(ids) = self.of_peer.get_mut(&peer)
         {
-            *count -= 1;
-            if *count == 0 {
+            ids.remove(&id);
+            if ids.is_empty() {
                 self.of_peer.remove(&peer);
             }
         }
@@ -161,17 +164,13 @@ impl Open {
     }
 }
 
-impl Entry {
-    /// Which goes first: one that was never proven, the oldest first, whatever it is doing, for a stalled body
-    /// keeps a connection busy; then one that was, the longest without a request first. `None` = it stays.
-    fn rank(&self) -> Option<(bool, Duration)> {
-        let usage = &self.usage;
-        match (usage.is_proven(), usage.is_busy()) {
-            (false, _) => Some((false, self.opened_at)),
-            (true, false) => Some((true, usage.used_at())),
-            (true, true) => None,
-        }
-    }
+/// Which of these, the oldest first, goes: one that was never proven, the oldest, whatever it is doing, for a
+/// stalled body keeps a connection busy; else the one that is longest without a request.
+fn victim<'a>(connections: impl Iterator<Item = (u64, &'a Entry)> + Clone) -> Option<u64> {
+    let unproven = connections.clone().find(|(_, entry)| !entry.usage.is_proven());
+    let idle =
+        || connections.filter(|(_, entry)| !entry.usage.is_busy()).min_by_key(|(_, e)| e.usage.used_at());
+    unproven.or_else(idle).map(|(id, _)| id)
 }
 
 impl Drop for Place {
