@@ -22,7 +22,7 @@ pub struct Reconcile {
     /// The books, `-` = standard input: CSV whose first line names the columns (`order_id`, `value`,
     /// `net`, `currency`, `state`), NDJSON, or JSON as for the API.
     file: PathBuf,
-    /// Whose.
+    /// The merchant whose books they are.
     #[arg(long)]
     merchant: MerchantId,
     /// Real orders, or test ones.

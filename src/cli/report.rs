@@ -16,7 +16,7 @@ use crate::storage::reports::{self, Scope};
 /// Everything that happens to an order counts for its sale's link, and only where there is a sale.
 #[derive(Debug, Args)]
 pub struct Report {
-    /// Whose.
+    /// The merchant that is reported on.
     #[arg(long)]
     merchant: MerchantId,
     /// Of live keys, or of test keys.

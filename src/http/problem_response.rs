@@ -60,7 +60,7 @@ pub struct FieldBody<'a> {
 }
 
 impl<'a> FieldBody<'a> {
-    /// It.
+    /// The body of one error.
     pub fn of(error: &'a FieldError) -> Self {
         Self { pointer: &error.pointer, code: error.code, message: &error.message }
     }

@@ -10,7 +10,7 @@ use crate::domain::order_status::OrderStatus;
 /// The earliest moments of an order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Timeline {
-    /// They.
+    /// The moments, the earliest first.
     pub moments: Vec<Moment>,
     /// Whether later ones were left out. All of them enter the figures.
     pub truncated: bool,
@@ -40,7 +40,7 @@ pub enum Moment {
     },
     /// A state.
     Status {
-        /// It.
+        /// The state.
         status: OrderStatus,
         /// Since when, by the merchant.
         updated_at: Option<DateTime<Utc>>,

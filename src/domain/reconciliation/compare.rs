@@ -10,7 +10,7 @@ use crate::domain::order::{Figures, State};
 pub struct Difference {
     /// The order.
     pub order: ExternalId,
-    /// What.
+    /// What differs.
     pub finding: Finding,
 }
 

@@ -23,7 +23,7 @@ pub use outcome::{
 /// What one request asks to be written: all of it in one transaction, or nothing.
 #[derive(Clone)]
 pub struct Submission {
-    /// Whose.
+    /// The merchant that it is written for.
     pub merchant: MerchantId,
     /// Real or test.
     pub mode: Mode,

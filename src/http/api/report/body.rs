@@ -105,7 +105,7 @@ pub struct FiguresBody {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ReportAmounts")]
 pub struct AmountsBody {
-    /// It.
+    /// The currency of the amounts.
     #[schemars(with = "values::CurrencyCode")]
     pub currency: &'static str,
     /// What was sold.
